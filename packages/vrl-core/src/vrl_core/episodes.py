@@ -1,0 +1,96 @@
+"""Episodes, the unit of logged data, and the description of a dataset.
+
+A frame enters the system here: every reader and every collector yields `Episode`s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """Shape and dtype of one row of a field."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """What a dataset holds and where it came from; written into a store's manifest."""
+
+    task: str
+    """Task name, such as `walker_walk`."""
+    observations: Mapping[str, FieldSpec]
+    """One row of each observation field: `image` is `(height, width, channel)` uint8."""
+    action_size: int
+    """Numbers in an action; each lies in [-1, 1]."""
+    environment: Mapping[str, Any] | None = None
+    """The evaluation environment as data: `{"name": "dmc", "task": "walker_walk", ...}`."""
+    action_repeat: int = 1
+    """Simulator steps for each action."""
+    render_quality: str | None = None
+    """`reference` (simulator's default) or `fast`; None for data without images."""
+    behaviour: str = "unknown"
+    """What acted, such as `expert`."""
+    seed: int | None = None
+    """Seed of the collection."""
+    source: str = "unknown"
+    """Who made the data: this project, or the name of a published dataset."""
+    licence: str = "unknown"
+    """Licence of the data."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Versions of the simulators that made the data."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One logged episode in Gymnasium's and Minari's alignment, T steps long.
+
+    Shapes: each observation field `(T+1, ...)`, actions `(T, action)` float32, rewards `(T,)`
+    float32, terminations and truncations `(T,)` bool. `actions[t]` was taken at
+    `observations[t]`, earned `rewards[t]` and led to `observations[t+1]`.
+    """
+
+    observations: Mapping[str, np.ndarray]
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminations: np.ndarray
+    truncations: np.ndarray
+    info: Mapping[str, Any] = field(default_factory=dict)
+    """Small JSON-able facts, such as the seed or the file it was read from."""
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    @property
+    def undiscounted_return(self) -> float:
+        """Sum of the rewards."""
+        return float(self.rewards.sum(dtype="float64"))
+
+
+class Dataset(Protocol):
+    """A sequence of episodes with a description.
+
+    `dataset[i]` yields the same episode whenever and in whichever process it is asked for, so
+    that collection and conversion run in parallel and resume.
+    """
+
+    @property
+    def spec(self) -> DataSpec:
+        """What the dataset holds."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of episodes."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Episode:
+        """Episode `index`, 0-based."""
+        ...

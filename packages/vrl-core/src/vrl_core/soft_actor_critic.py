@@ -1,0 +1,174 @@
+"""Soft actor-critic on state vectors: the one copy that behaviours and model-based methods use.
+
+Haarnoja et al., "Soft Actor-Critic Algorithms and Applications" (2018): twin critics, a
+tanh-Gaussian policy and a temperature tuned to a target entropy.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss, softplus
+
+from vrl_core.networks import mlp, move_towards, stacked_mlp
+
+Metrics = dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftActorCriticConfig:
+    """Sizes and rates of soft actor-critic; the defaults are the published ones."""
+
+    hidden_sizes: tuple[int, ...] = (256, 256)
+    """Widths of the hidden layers of actor and critics."""
+    learning_rate: float = 3e-4
+    """Adam's rate for actor, critics and temperature."""
+    discount: float = 0.99
+    """Discount per agent step; batches carry it raised to their own number of steps."""
+    target_rate: float = 0.005
+    """Share of the online critics that the target critics take over per update."""
+    initial_temperature: float = 1.0
+    """Weight of the entropy at the start."""
+    target_entropy: float | None = None
+    """Entropy in nats that the temperature is tuned to; None means minus the action size."""
+    critic_layer_norm: bool = False
+    """Normalise the critics' hidden layers."""
+
+
+@dataclass(frozen=True)
+class StateBatch:
+    """Transitions on state vectors.
+
+    Shapes: observation and next_observation `(batch, observation)`, action `(batch, action)`,
+    reward and discount `(batch,)`. `reward` is the discounted sum over the n steps of the
+    transition; `discount` multiplies the value of `next_observation` (zero after a termination).
+    """
+
+    observation: Tensor
+    action: Tensor
+    reward: Tensor
+    discount: Tensor
+    next_observation: Tensor
+
+
+class TanhGaussianActor(nn.Module):
+    """A Gaussian policy squashed into [-1, 1] by tanh."""
+
+    log_std_bounds = (-5.0, 2.0)
+
+    def __init__(self, observation_size: int, action_size: int, hidden_sizes: Sequence[int]):
+        super().__init__()
+        self.network = mlp([observation_size, *hidden_sizes, 2 * action_size])
+
+    def distribution(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation before the tanh, each `(batch, action)`."""
+        mean, raw = self.network(observation).chunk(2, dim=-1)
+        low, high = self.log_std_bounds
+        # A smooth map into the bounds keeps a gradient where a clamp would have none.
+        log_std = low + 0.5 * (high - low) * (torch.tanh(raw) + 1)
+        return mean, log_std.exp()
+
+    def sample(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """Return reparameterised actions `(batch, action)` and their log densities `(batch,)`."""
+        mean, std = self.distribution(observation)
+        noise = torch.randn_like(mean)
+        raw = mean + std * noise
+        return torch.tanh(raw), tanh_gaussian_log_density(raw, noise, std)
+
+    @torch.no_grad()
+    def act(self, observation: Tensor, *, stochastic: bool) -> Tensor:
+        """Return actions `(batch, action)`: a sample, or the tanh of the mean."""
+        if stochastic:
+            return self.sample(observation)[0]
+        return torch.tanh(self.distribution(observation)[0])
+
+
+def tanh_gaussian_log_density(raw: Tensor, noise: Tensor, std: Tensor) -> Tensor:
+    """Log density of `tanh(raw)` for `raw = mean + std * noise`, summed over the last axis.
+
+    The tanh's log-derivative is written as `2 (log 2 - raw - softplus(-2 raw))`, which stays
+    finite where `log(1 - tanh(raw)^2)` does not.
+    """
+    gaussian = -0.5 * noise.square() - std.log() - 0.5 * math.log(2 * math.pi)
+    correction = 2 * (math.log(2) - raw - softplus(-2 * raw))
+    return (gaussian - correction).sum(-1)
+
+
+class SoftActorCritic(nn.Module):
+    """Actor, twin critics, their targets and the temperature, with one `update` on a batch."""
+
+    def __init__(self, config: SoftActorCriticConfig, observation_size: int, action_size: int):
+        super().__init__()
+        self.config = config
+        entropy = config.target_entropy
+        self.target_entropy = -float(action_size) if entropy is None else entropy
+        self.actor = TanhGaussianActor(observation_size, action_size, config.hidden_sizes)
+        sizes = [observation_size + action_size, *config.hidden_sizes, 1]
+        self.critic = stacked_mlp(2, sizes, layer_norm=config.critic_layer_norm)
+        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature)))
+        self.optimisers = {
+            name: torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
+            for name, parameters in (
+                ("actor", self.actor.parameters()),
+                ("critic", self.critic.parameters()),
+                ("temperature", [self.log_temperature]),
+            )
+        }
+
+    def values(self, critic: nn.Module, observation: Tensor, action: Tensor) -> Tensor:
+        """Return both critics' values of a batch, `(2, batch)`."""
+        inputs = torch.cat((observation, action), -1).expand(2, -1, -1)
+        value: Tensor = critic(inputs)
+        return value.squeeze(-1)
+
+    def critic_loss(self, batch: StateBatch) -> tuple[Tensor, Metrics]:
+        """Mean squared error to the soft target, summed over the two critics.
+
+        Target: `r + discount * (min_i Q'_i(s', a') - temperature * log pi(a' | s'))`.
+        """
+        with torch.no_grad():
+            action, log_density = self.actor.sample(batch.next_observation)
+            value = self.values(self.target_critic, batch.next_observation, action).amin(0)
+            value = value - self.log_temperature.exp() * log_density
+            target = batch.reward + batch.discount * value
+        predicted = self.values(self.critic, batch.observation, batch.action)
+        loss = 2 * mse_loss(predicted, target.expand_as(predicted))
+        return loss, {"critic/loss": loss.detach(), "critic/value": predicted.detach().mean()}
+
+    def actor_loss(self, batch: StateBatch) -> tuple[Tensor, Tensor]:
+        """`temperature * log pi - min_i Q_i`, batch mean; also the log densities `(batch,)`."""
+        action, log_density = self.actor.sample(batch.observation)
+        value = self.values(self.critic, batch.observation, action).amin(0)
+        loss = (self.log_temperature.exp().detach() * log_density - value).mean()
+        return loss, log_density.detach()
+
+    def temperature_loss(self, log_density: Tensor) -> Tensor:
+        """`-temperature * (log pi + target entropy)`: raises the temperature when too certain."""
+        return -self.log_temperature.exp() * (log_density + self.target_entropy).mean()
+
+    def update(self, batch: StateBatch) -> Metrics:
+        """Take one step on critics, actor, temperature and targets; return detached metrics."""
+        critic_loss, metrics = self.critic_loss(batch)
+        self._step("critic", critic_loss, self.critic.parameters())
+        actor_loss, log_density = self.actor_loss(batch)
+        self._step("actor", actor_loss, self.actor.parameters())
+        self._step("temperature", self.temperature_loss(log_density), [self.log_temperature])
+        move_towards(self.target_critic, self.critic, self.config.target_rate)
+        metrics["actor/loss"] = actor_loss.detach()
+        metrics["actor/entropy"] = -log_density.mean()
+        metrics["actor/temperature"] = self.log_temperature.detach().exp()
+        return metrics
+
+    def _step(self, name: str, loss: Tensor, parameters: object) -> None:
+        # Differentiating for these parameters alone spares the critics' weight gradients in
+        # the actor's step, a sixth of the update's arithmetic.
+        chosen = list(parameters)  # type: ignore[call-overload]
+        for parameter, gradient in zip(chosen, torch.autograd.grad(loss, chosen), strict=True):
+            parameter.grad = gradient
+        self.optimisers[name].step()

@@ -1,0 +1,1 @@
+"""Environments, behaviour policies and dataset readers for VRL."""

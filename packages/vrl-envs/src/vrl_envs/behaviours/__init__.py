@@ -1,0 +1,1 @@
+"""Behaviour policies that the datasets are collected with."""

@@ -1,0 +1,289 @@
+"""Train the behaviour policies that the datasets are collected with (V-D4RL, Appendix B.1).
+
+Soft actor-critic on proprioceptive states with an action repeat of 2: one episode with the
+stochastic policy, then updates on everything seen so far. Every checkpoint is evaluated with the
+stochastic policy, because that is what collects the data. The run resumes where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from dm_control import suite
+from safetensors.torch import load_file, save_file
+from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig, StateBatch
+
+EPISODE_STEPS = 500  # 1000 simulator steps at an action repeat of 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class BehaviourTraining:
+    """How one behaviour agent is trained; the file beside the policies records it."""
+
+    task: str
+    """dm_control task as `domain_task`, such as `walker_walk`."""
+    steps: int = 400_000
+    """Agent steps in all; a simulator step more for each, because actions repeat twice."""
+    seed: int = 0
+    """Seed of the networks, the exploration, the batches and the episodes' first states."""
+    random_steps: int = 5_000
+    """Agent steps of uniform actions before the first update."""
+    updates_per_step: float = 1.0
+    """Gradient updates for each agent step."""
+    batch_size: int = 256
+    """Transitions in a batch."""
+    return_steps: int = 1
+    """Rewards summed in a transition before it bootstraps (n of the n-step return)."""
+    evaluate_every: int = 5_000
+    """Agent steps between checkpoints: the paper's 10,000 frames."""
+    evaluation_episodes: int = 10
+    """Episodes of the stochastic policy at each checkpoint."""
+    agent: SoftActorCriticConfig = SoftActorCriticConfig()
+    """Soft actor-critic's own sizes and rates."""
+
+
+class StateTask:
+    """A dm_control task on its flat state, action repeat 2, episodes of 500 agent steps."""
+
+    def __init__(self, task: str) -> None:
+        domain, _, name = task.partition("_")
+        self.environment = suite.load(domain, name, task_kwargs={"random": 0})
+        self.physics = self.environment.physics
+        self.action_size = int(self.environment.action_spec().shape[0])
+        self.observation_size = flat(self.environment.reset().observation).size
+
+    def reset(self, seed: int) -> np.ndarray:
+        """Start the episode of this seed and return its first observation `(observation,)`."""
+        self.environment.task.random.seed(seed)
+        return flat(self.environment.reset().observation)
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float]:
+        """Apply an action twice; return the observation and the rewards' sum."""
+        reward = 0.0
+        for _ in range(2):
+            step = self.environment.step(action)
+            reward += step.reward
+        return flat(step.observation), reward
+
+
+def flat(observation: dict[str, Any]) -> np.ndarray:
+    """Concatenate a dm_control observation into one float32 vector, in dm_control's order."""
+    return np.concatenate([np.ravel(value) for value in observation.values()]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class StateEpisode:
+    """One episode on states: T+1 observations and positions, T actions and rewards."""
+
+    observations: np.ndarray
+    positions: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+
+
+def run_episode(task: StateTask, seed: int, act: Callable[[np.ndarray], np.ndarray]) -> StateEpisode:
+    """Run `act` for one episode from the first state of `seed`."""
+    observation = task.reset(seed)
+    observations, positions = [observation], [task.physics.data.qpos.copy()]
+    actions, rewards = [], []
+    for _ in range(EPISODE_STEPS):
+        # Halves are what a replay file stores, so the executed action is one exactly.
+        action = act(observation).astype(np.float16).astype(np.float32)
+        observation, reward = task.step(action)
+        observations.append(observation)
+        positions.append(task.physics.data.qpos.copy())
+        actions.append(action)
+        rewards.append(reward)
+    return StateEpisode(
+        np.stack(observations),
+        np.stack(positions).astype(np.float32),
+        np.stack(actions),
+        np.asarray(rewards, np.float32),
+    )
+
+
+class EpisodeReplay:
+    """All episodes so far as flat arrays, with n-step transitions drawn uniformly."""
+
+    def __init__(self, capacity: int, observation: int, position: int, action: int) -> None:
+        episodes = capacity // EPISODE_STEPS + 1
+        self.arrays = {
+            "observations": np.zeros((episodes, EPISODE_STEPS + 1, observation), np.float32),
+            "positions": np.zeros((episodes, EPISODE_STEPS + 1, position), np.float32),
+            "actions": np.zeros((episodes, EPISODE_STEPS, action), np.float32),
+            "rewards": np.zeros((episodes, EPISODE_STEPS), np.float32),
+        }
+        self.episodes = 0
+
+    def add(self, episode: StateEpisode) -> None:
+        """Append one episode."""
+        for name, array in self.arrays.items():
+            array[self.episodes] = getattr(episode, name)
+        self.episodes += 1
+
+    def batch(self, rng: np.random.Generator, size: int, steps: int, discount: float) -> StateBatch:
+        """Draw transitions; windows cut off by the time limit bootstrap from its last state."""
+        index = rng.integers(self.episodes * EPISODE_STEPS, size=size)
+        episode, start = index // EPISODE_STEPS, index % EPISODE_STEPS
+        end = np.minimum(start + steps, EPISODE_STEPS)
+        reward = np.zeros(size, np.float32)
+        for k in range(steps):
+            inside = start + k < EPISODE_STEPS
+            row = np.minimum(start + k, EPISODE_STEPS - 1)
+            reward += inside * discount**k * self.arrays["rewards"][episode, row]
+        observations = self.arrays["observations"]
+        return StateBatch(
+            torch.from_numpy(observations[episode, start]),
+            torch.from_numpy(self.arrays["actions"][episode, start]),
+            torch.from_numpy(reward.astype(np.float32)),
+            torch.from_numpy((discount ** (end - start)).astype(np.float32)),
+            torch.from_numpy(observations[episode, end]),
+        )
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The filled part of every array."""
+        return {name: torch.from_numpy(a[: self.episodes].copy()) for name, a in self.arrays.items()}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Fill the arrays from `state()`."""
+        self.episodes = len(state["rewards"])
+        for name, array in self.arrays.items():
+            array[: self.episodes] = state[name].numpy()
+
+
+class BehaviourRun:
+    """One training run in a folder: `training.json`, `metrics.jsonl`, `policies/`, `resume`."""
+
+    def __init__(self, config: BehaviourTraining, folder: Path) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.folder = config, folder
+        self.task = StateTask(config.task)
+        sizes = (self.task.observation_size, self.task.action_size)
+        self.agent = SoftActorCritic(config.agent, *sizes)
+        positions = self.task.physics.data.qpos.size
+        self.replay = EpisodeReplay(config.steps, sizes[0], positions, sizes[1])
+        self.rng = np.random.default_rng(config.seed)
+        self.updates = 0
+        (folder / "policies").mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "training.json", json.dumps(asdict(config), indent=1).encode())
+        if (folder / "resume.safetensors").exists():
+            self.load()
+
+    @property
+    def steps(self) -> int:
+        """Agent steps taken so far."""
+        return self.replay.episodes * EPISODE_STEPS
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """Sample the stochastic policy's action for one observation."""
+        return self.agent.actor.act(torch.from_numpy(observation)[None], stochastic=True)[0].numpy()
+
+    def act_uniformly(self, observation: np.ndarray) -> np.ndarray:
+        """Draw a uniform action."""
+        return self.rng.uniform(-1, 1, self.task.action_size)
+
+    def collect(self) -> float:
+        """Add one episode to the replay and return its return."""
+        act = self.act_uniformly if self.steps < self.config.random_steps else self.act
+        seed = 1_000_000 * (self.config.seed + 1) + self.replay.episodes
+        episode = run_episode(self.task, seed, act)
+        self.replay.add(episode)
+        return float(episode.rewards.sum())
+
+    def update(self) -> dict[str, float]:
+        """Take the updates that one episode pays for; return the last one's metrics."""
+        if self.steps <= self.config.random_steps:
+            return {}
+        config = self.config
+        for _ in range(round(EPISODE_STEPS * config.updates_per_step)):
+            batch = self.replay.batch(
+                self.rng, config.batch_size, config.return_steps, config.agent.discount
+            )
+            metrics = self.agent.update(batch)
+            self.updates += 1
+        return {name: float(value) for name, value in metrics.items()}
+
+    def evaluate(self) -> list[float]:
+        """Returns of the stochastic policy on fixed evaluation seeds."""
+        return [
+            float(run_episode(self.task, seed, self.act).rewards.sum())
+            for seed in range(self.config.evaluation_episodes)
+        ]
+
+    def save_policy(self) -> None:
+        """Write the actor of this step."""
+        state = {name: value.contiguous() for name, value in self.agent.actor.state_dict().items()}
+        save_file(state, self.folder / "policies" / f"step_{self.steps:08d}.safetensors")
+
+    def save(self) -> None:
+        """Write everything that a resumed run needs, replacing the previous file at once."""
+        tensors = {f"agent.{k}": v for k, v in self.agent.state_dict().items()}
+        tensors |= {f"replay.{k}": v for k, v in self.replay.state().items()}
+        for name, optimiser in self.agent.optimisers.items():
+            for index, state in optimiser.state_dict()["state"].items():
+                tensors |= {f"optimiser.{name}.{index}.{k}": v for k, v in state.items()}
+        tensors["torch_rng"] = torch.get_rng_state()
+        note = {"rng": json.dumps(self.rng.bit_generator.state), "updates": str(self.updates)}
+        temporary = self.folder / "resume.tmp"
+        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=note)
+        os.replace(temporary, self.folder / "resume.safetensors")
+
+    def load(self) -> None:
+        """Continue from the last `save()`."""
+        from safetensors import safe_open
+
+        path = self.folder / "resume.safetensors"
+        tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            note = file.metadata()
+        self.rng.bit_generator.state = json.loads(note["rng"])
+        self.updates = int(note["updates"])
+        self.agent.load_state_dict(part(tensors, "agent."))
+        self.replay.restore(part(tensors, "replay."))
+        for name, optimiser in self.agent.optimisers.items():
+            state: dict[int, dict[str, torch.Tensor]] = {}
+            for key, value in part(tensors, f"optimiser.{name}.").items():
+                index, _, field = key.partition(".")
+                state.setdefault(int(index), {})[field] = value
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": state, "param_groups": groups})
+        torch.set_rng_state(tensors["torch_rng"])
+
+    def run(self) -> Iterator[dict[str, Any]]:
+        """Train to the configured number of steps, yielding one record for each episode."""
+        started, saved = time.monotonic(), time.monotonic()
+        while self.steps < self.config.steps:
+            record: dict[str, Any] = {"return": self.collect()}
+            record |= {"steps": self.steps, "updates": self.updates}
+            record |= self.update()
+            if self.steps % self.config.evaluate_every == 0:
+                self.save_policy()
+                record["evaluation"] = self.evaluate()
+            if self.steps % self.config.evaluate_every == 0 and time.monotonic() - saved > 240:
+                self.save()
+                saved = time.monotonic()
+            record["seconds"] = round(time.monotonic() - started, 1)
+            with (self.folder / "metrics.jsonl").open("a") as log:
+                log.write(json.dumps(record) + "\n")
+            yield record
+        self.save()
+
+
+def part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors under a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file in one step."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

@@ -1,0 +1,1 @@
+"""Model-free offline reinforcement learning from images: DrQ+BC, BC and CQL."""
