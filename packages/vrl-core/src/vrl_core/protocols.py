@@ -91,6 +91,9 @@ class Phase:
     batches: Transitions | Sequences
     update: Callable[[Any], Metrics]
     finished: Callable[[], bool] | None = None
+    replayable: bool = False
+    """`update` keeps all that changes in tensors and reads none of them on the host, so that it
+    may be recorded once as a CUDA graph, with the drawing of its batch, and replayed."""
 
 
 class Policy(Protocol):

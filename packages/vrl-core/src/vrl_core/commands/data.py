@@ -1,0 +1,236 @@
+"""`vrl data`: make datasets, look at them, hand them on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import tyro
+
+from vrl_core.errors import VRLError, unknown_name
+
+if TYPE_CHECKING:
+    from vrl_core.registry import Registry
+
+COMMANDS: Mapping[str, str] = {
+    "collect": "Make a dataset in a simulator, with a shipped policy",
+    "convert": "Turn files of another format into a store",
+    "download": "Fetch a published dataset and turn it into a store",
+    "check": "Read stores whole and list everything that is wrong",
+    "stats": "Returns, in the columns of V-D4RL's Table 5",
+    "view": "A page of film strips, rewards and actions, or a video",
+    "export": "Write Minari's format",
+}
+EXAMPLES = (
+    "vrl data collect --task walker_walk --quality expert --size 64 --episodes 200",
+    "vrl data download v-d4rl/walker_walk/medium_expert/84px",
+    "vrl data convert downloads/walker_walk/expert/64px data/walker",
+    "vrl data stats data/walker_walk/*/*",
+    "vrl data view data/walker_walk/expert/64px",
+)
+FlagsT = TypeVar("FlagsT")
+
+
+def main(arguments: Sequence[str], registry: Registry) -> int:
+    """Run one data command and return its exit status."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print_help()
+        return 0
+    command, *words = arguments
+    if command not in COMMANDS:
+        raise unknown_name("data command", command, COMMANDS, "See: vrl data --help")
+    if command in ("collect", "convert", "download"):
+        return _source_command(command)(words, registry)
+    return {"check": check, "stats": stats, "view": view, "export": export}[command](words)
+
+
+def print_help() -> None:
+    """Print what `vrl data` can do."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console.print("usage: [bold]vrl data[/bold] COMMAND ...      vrl data COMMAND --help\n")
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column()
+    for name, meaning in COMMANDS.items():
+        table.add_row(name, meaning)
+    console.print(table)
+    console.print("\n[bold]Examples[/bold]")
+    for example in EXAMPLES:
+        console.print(f"  [dim]{example}[/dim]", soft_wrap=True)
+
+
+def _source_command(command: str) -> Callable[[Sequence[str], Registry], int]:
+    from vrl_core.commands import data_sources
+
+    return {
+        "collect": data_sources.collect,
+        "convert": data_sources.convert,
+        "download": data_sources.download,
+    }[command]
+
+
+def flags(kind: type[FlagsT], command: str, words: Sequence[str]) -> FlagsT:
+    """Parse a data command's words."""
+    return tyro.cli(kind, prog=f"vrl data {command}", args=list(words))
+
+
+Stores = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="STORE [STORE ...]")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Read stores whole and list every truncated, corrupted, missing or foreign file.
+
+    Exits with 1 when anything is wrong. An unfinished store (`<store>.partial`) can be checked too.
+    """
+
+    stores: tyro.conf.Positional[Stores]
+    """Folders of stores."""
+
+
+def check(words: Sequence[str]) -> int:
+    """Run `vrl data check`."""
+    given = _required(flags(Check, "check", words).stores, "check")
+    return max(_check_one(folder) for folder in given)
+
+
+def _check_one(folder: Path) -> int:
+    from rich.console import Console
+
+    from vrl_core.ingest_progress import shown_reading
+    from vrl_core.store import Store, staging_folder
+    from vrl_core.store_check import check_staging, check_store
+    from vrl_core.store_manifest import MANIFEST, STAGING_SUFFIX
+
+    console = Console(highlight=False, soft_wrap=True)
+    if not folder.exists() and staging_folder(folder).is_dir():
+        folder = staging_folder(folder)
+    unfinished = folder.suffix == STAGING_SUFFIX
+    if not unfinished and not (folder / MANIFEST).exists():
+        Store.open(folder)  # says why there is none
+    if not folder.is_dir():
+        raise VRLError(f"There is no folder {folder}.")
+    problems = []
+    with shown_reading(f"checking {folder}") as on_episode:
+        for problem in (check_staging if unfinished else check_store)(folder, on_episode):
+            problems.append(problem)
+    for problem in problems:
+        console.print(f"[red]{folder}[/red]: {problem}", markup=True)
+    if not problems:
+        console.print(_sound(folder, unfinished))
+    return 1 if problems else 0
+
+
+def _sound(folder: Path, unfinished: bool) -> str:
+    from vrl_core.store import Store
+    from vrl_core.store_manifest import read_journal
+
+    if not unfinished:
+        store = Store.open(folder)
+        rows = f"{len(store)} episodes, {int(store.lengths.sum()):,} steps"
+        return f"[green]{folder}: OK[/green] ({rows}, every checksum matches)"
+    journal = read_journal(folder)
+    assert journal is not None
+    state = f"{len(journal.episodes)} of {journal.total} episodes are written"
+    return (
+        f"[yellow]{folder}: sound so far[/yellow] ({state} and match their checksums; the command "
+        "that was writing it continues)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stats:
+    """Print the distribution of returns in the columns of V-D4RL's Table 5."""
+
+    stores: tyro.conf.Positional[Stores]
+    """Folders of stores."""
+    json: bool = False
+    """All digits, as JSON."""
+    markdown: bool = False
+    """A Markdown table."""
+
+
+def stats(words: Sequence[str]) -> int:
+    """Run `vrl data stats`."""
+    from rich.console import Console
+
+    from vrl_core import data_statistics
+    from vrl_core.store import Store
+
+    given = flags(Stats, "stats", words)
+    stores = [Store.open(folder) for folder in _required(given.stores, "stats")]
+    if given.json:
+        print(data_statistics.statistics_json(stores))
+    elif given.markdown:
+        print(data_statistics.statistics_markdown(stores), end="")
+    else:
+        Console().print(data_statistics.statistics_table(stores))
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Write a self-contained page of episodes, or a video.
+
+    Shows the episodes of lowest, median and highest return unless told otherwise.
+    """
+
+    store: tyro.conf.Positional[Path]
+    """Folder of the store."""
+    episodes: tuple[int, ...] = ()
+    """Numbers of the episodes, from 0."""
+    output: Path | None = None
+    """File ending in .html or .mp4; by default a page beside the store."""
+    frames_per_second: float = 20.0
+    """Speed of the video."""
+
+
+def view(words: Sequence[str]) -> int:
+    """Run `vrl data view`."""
+    from vrl_core.data_view import view as write_view
+    from vrl_core.store import Store
+
+    given = flags(View, "view", words)
+    store = Store.open(given.store)
+    output = given.output or Path(f"{given.store}.html")
+    print(write_view(store, output, given.episodes, frames_per_second=given.frames_per_second))
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a store in Minari's format, frames unchanged."""
+
+    store: tyro.conf.Positional[Path]
+    """Folder of the store."""
+    output: Path | None = None
+    """The dataset's folder (its name ends in -v0), or a Minari root; by default Minari's own."""
+    identifier: str | None = None
+    """Name for minari.load_dataset; by default the folder's, or vrl/<task>/<behaviour>-v0."""
+
+
+def export(words: Sequence[str]) -> int:
+    """Run `vrl data export`."""
+    from vrl_core.data_export import export_minari, minari_place
+    from vrl_core.ingest_progress import shown_reading
+    from vrl_core.store import Store
+
+    given = flags(Export, "export", words)
+    store = Store.open(given.store)
+    place = minari_place(store.spec, given.output, given.identifier)
+    with shown_reading("exporting") as on_episode:
+        folder = export_minari(store, place, on_episode=on_episode)
+    print(f"{folder}\nRead it with MINARI_DATASETS_PATH={place.root} and")
+    print(f'  minari.load_dataset("{place.identifier}")')
+    return 0
+
+
+def _required(stores: Sequence[Any], command: str) -> Sequence[Any]:
+    if not stores:
+        raise VRLError(f"Name at least one store: vrl data {command} data/walker_walk/expert/64px")
+    return stores

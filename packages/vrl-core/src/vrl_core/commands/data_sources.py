@@ -1,0 +1,221 @@
+"""`vrl data collect | convert | download`: from a source to a store."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from vrl_core.errors import VRLError, unknown_name
+
+if TYPE_CHECKING:
+    from vrl_core.episodes import DataSpec
+    from vrl_core.hooks import DatasetConfig
+    from vrl_core.registry import Registry
+    from vrl_core.store import Store
+
+Workers = Annotated[int | None, tyro.conf.arg(help="Processes; by default one for each core.")]
+Output = Annotated[
+    Path | None,
+    tyro.conf.arg(help="Folder of the store; by default data/<task>/<quality>/<size>px[-fast]."),
+]
+Target = tyro.conf.Positional[
+    Annotated[
+        Path | None,
+        tyro.conf.arg(metavar="[STORE]", help="Folder of the store; the same as --output."),
+    ]
+]
+
+
+def collect(words: Sequence[str], registry: Registry) -> int:
+    """Run `vrl data collect`."""
+    kind = _collector(words, registry)
+    given = _parse(
+        "collect",
+        "Make a dataset in a simulator. Run it again after an interruption: it continues.",
+        [
+            ("dataset", Annotated[kind, tyro.conf.arg(name="")], dataclasses.MISSING),
+            ("output", Output, None),
+            ("workers", Workers, None),
+        ],
+        words,
+    )
+    _require_known("quality", getattr(given.dataset, "quality", None), kind.qualities)
+    _write(given.dataset, given.output, given.workers)
+    return 0
+
+
+def _collector(words: Sequence[str], registry: Registry) -> type[DatasetConfig]:
+    """Return the dataset that `--task` can be collected with."""
+    collectors = [kind for kind in registry.options("datasets").values() if kind.tasks]
+    if not collectors:
+        raise VRLError(
+            "No installed package can collect data. Install one, such as: pip install vrl-envs. "
+            "See: vrl plugins"
+        )
+    tasks: dict[str, type[DatasetConfig]] = {
+        task: kind for kind in reversed(collectors) for task in kind.tasks
+    }
+    task = _value_of("--task", words)
+    if task is None:
+        if any(word in ("-h", "--help") for word in words):
+            return collectors[0]
+        raise VRLError(f"Say which task with --task. Known: {', '.join(sorted(tasks))}.")
+    if task not in tasks:
+        raise unknown_name("task", task, tasks)
+    return tasks[task]
+
+
+def _value_of(flag: str, words: Sequence[str]) -> str | None:
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        if word == flag:
+            return following
+        if word.startswith(flag + "="):
+            return word.removeprefix(flag + "=")
+    return None
+
+
+def _require_known(noun: str, name: str | None, known: Sequence[str]) -> None:
+    if known and name is not None and name not in known:
+        raise unknown_name(noun, name, known)
+
+
+def convert(words: Sequence[str], registry: Registry) -> int:
+    """Run `vrl data convert`."""
+    first, rest = (words[0], words[1:]) if words else ("--help", [])
+    if first in ("-h", "--help"):
+        return _convert_help(registry)
+    if first in registry.names("datasets"):
+        name = first
+    else:
+        name, rest = _recognised(Path(first), registry), ["--dataset.path", first, *rest]
+    kind = registry.get("datasets", name)
+    given = _parse(
+        f"convert {name}",
+        "Turn files of another format into a store. Run it again after an interruption.",
+        [
+            ("dataset", kind, dataclasses.MISSING),
+            ("store", Target, None),
+            ("output", Output, None),
+            ("workers", Workers, None),
+        ],
+        rest,
+    )
+    _write(given.dataset, given.output or given.store, given.workers)
+    return 0
+
+
+def _convert_help(registry: Registry) -> int:
+    names = ", ".join(registry.names("datasets"))
+    print("usage: vrl data convert FILES [STORE] [--dataset.<setting> ...] [--workers N]")
+    print("       vrl data convert DATASET --dataset.path FILES [STORE] ...\n")
+    print("FILES is a file or folder whose format an installed dataset recognises;")
+    print(f"DATASET names one: {names}.\n")
+    print("Settings of a dataset: vrl data convert DATASET --help")
+    return 0
+
+
+def _recognised(path: Path, registry: Registry) -> str:
+    """Return the one dataset that says it can read this path."""
+    if not path.exists():
+        hint = f"There is also no file or folder {path}."
+        raise unknown_name("dataset", str(path), registry.names("datasets"), hint)
+    options: Mapping[str, Any] = registry.options("datasets")
+    names = [
+        name
+        for name, kind in options.items()
+        if hasattr(kind, "recognises") and kind.recognises(path)
+    ]
+    if len(names) == 1:
+        return names[0]
+    readers = ", ".join(names or [name for name, kind in options.items() if _has_path(kind)])
+    problem = "is of a format that several datasets read" if names else "has no format known here"
+    raise VRLError(
+        f"{path} {problem}. Name the dataset: vrl data convert DATASET --dataset.path {path} "
+        f"STORE, with DATASET one of: {readers or 'none'}."
+    )
+
+
+def _has_path(kind: Any) -> bool:
+    return any(field.name == "path" for field in dataclasses.fields(kind))
+
+
+def download(words: Sequence[str], registry: Registry) -> int:
+    """Run `vrl data download`; the dataset named before the first `/` does the work."""
+    sources = {
+        name: kind
+        for name, kind in registry.options("datasets").items()
+        if hasattr(kind, "download")
+    }
+    identifier, rest = (words[0], words[1:]) if words else ("--help", [])
+    if identifier in ("-h", "--help"):
+        print("usage: vrl data download DATASET/... [--output STORE] ...\n")
+        print(f"Datasets: {', '.join(sources) or 'none is installed'}.")
+        print("Settings: vrl data download DATASET/... --help")
+        return 0
+    name = identifier.split("/")[0]
+    if name not in sources:
+        raise unknown_name("dataset to download", name, sources, "See: vrl plugins")
+    fetch = partial(sources[name].download, identifier)
+    result = tyro.cli(fetch, prog=f"vrl data download {identifier}", args=list(rest))
+    _report(result)
+    return 0
+
+
+def _parse(
+    command: str, description: str, fields: Sequence[tuple[str, Any, Any]], words: Sequence[str]
+) -> Any:
+    """Parse words into an object of these fields: name, type, default."""
+    kind = dataclasses.make_dataclass(
+        "Flags",
+        [
+            (name, annotation)
+            if default is dataclasses.MISSING
+            else (name, annotation, dataclasses.field(default=default))
+            for name, annotation, default in fields
+        ],
+        kw_only=True,
+    )
+    return tyro.cli(kind, prog=f"vrl data {command}", description=description, args=list(words))
+
+
+def _write(config: DatasetConfig, output: Path | None, workers: int | None) -> None:
+    from vrl_core.ingest import write_store
+    from vrl_core.ingest_progress import shown_progress
+
+    folder = output or default_folder(config.build().spec)
+    with shown_progress(str(folder)) as on_progress:
+        store = write_store(config, folder, workers=workers, on_progress=on_progress)
+    _report(store)
+
+
+def default_folder(spec: DataSpec) -> Path:
+    """Return `data/<task>/<quality>/<size>px[-fast]`, or `.../state` for data without images."""
+    images = [field.shape for field in spec.observations.values() if len(field.shape) == 3]
+    if not images:
+        return Path("data", spec.task, spec.behaviour, "state")
+    height, width = images[0][:2]
+    size = f"{height}px" if height == width else f"{height}x{width}px"
+    suffix = "-fast" if spec.render_quality == "fast" else ""
+    return Path("data", spec.task, spec.behaviour, size + suffix)
+
+
+def _report(result: Store | Path | None) -> None:
+    """Say what there is now, and what one can do with it."""
+    from rich.console import Console
+
+    from vrl_core.data_statistics import statistics_table
+    from vrl_core.store import Store
+
+    if not isinstance(result, Store):
+        if result is not None:
+            print(result)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(statistics_table([result]))
+    console.print(f"{result.path}  ({len(result)} episodes, {result.size / 1e6:,.0f} MB)")
+    console.print(f"[dim]look at it: vrl data view {result.path}[/dim]")

@@ -1,0 +1,354 @@
+"""Turns the words of `vrl train` into a `RunConfig`: flags over file over preset.
+
+The registry resolves the algorithm first; then tyro parses only that algorithm's tree, in which
+each field that takes a plugin (`dataset`, `environment`, an algorithm's `penalty`) is chosen by
+a word such as `dataset:dmc` and set by flags such as `--dataset.task`, in any order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Union
+
+from vrl_core.config import from_data, load_yaml, preset, unknown_key
+from vrl_core.errors import VRLError
+from vrl_core.hooks import AlgorithmConfig, CallbackConfig
+from vrl_core.registry import KINDS, SINGULAR, Registry
+from vrl_core.run_config import RunConfig
+
+DEFAULT_CALLBACKS = ("tensorboard",)
+"""Observers of a run that says nothing about them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsRecorded:
+    """The environment the data was recorded in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The words of `vrl train`, taken apart as far as possible without knowing the algorithm."""
+
+    algorithm: str | None = None
+    preset: str | None = None
+    file: Path | None = None
+    resume: Path | None = None
+    words: tuple[str, ...] = ()
+    """What is left for the algorithm's own parser."""
+
+    @property
+    def wants_help(self) -> bool:
+        """Whether help is asked for."""
+        return "-h" in self.words or "--help" in self.words
+
+
+def split_words(words: Sequence[str]) -> Request:
+    """Take out the algorithm and the flags that decide how the rest is parsed.
+
+    `--data FOLDER` becomes `dataset:store --dataset.path FOLDER`.
+    """
+    taken: dict[str, str] = {}
+    rest: list[str] = []
+    remaining = iter(words)
+    for word in remaining:
+        flag, equals, value = word.partition("=")
+        if flag in ("--preset", "--config", "--resume", "--data"):
+            taken[flag] = value if equals else _value_after(flag, remaining)
+        else:
+            rest.append(word)
+    algorithm = rest.pop(0) if rest and not rest[0].startswith("-") and ":" not in rest[0] else None
+    if "--data" in taken:
+        rest = ["dataset:store", "--dataset.path", taken["--data"], *rest]
+    file, resume = taken.get("--config"), taken.get("--resume")
+    return Request(
+        algorithm=algorithm,
+        preset=taken.get("--preset"),
+        file=Path(file) if file is not None else None,
+        resume=Path(resume) if resume is not None else None,
+        words=tuple(rest),
+    )
+
+
+def parse_run(request: Request, registry: Registry) -> RunConfig:
+    """Return the run that the words, the file and the preset describe, in this order of weight.
+
+    Raises `VRLError` for unknown names, keys and presets; exits with 2 for flags that do not
+    parse and with 0 after printing help, as tyro does.
+    """
+    data = _file_data(request, registry)
+    algorithm = _algorithm(request, data, registry)
+    defaults = _defaults(data, registry, request.file)
+    tree = _Tree(registry)
+    flags = tree.flags_class(algorithm, defaults)
+    words = tree.chosen_first(request.words, algorithm, flags)
+    parsed = _parse(flags, algorithm, words, registry)
+    return _run_config(parsed, algorithm, defaults, registry)
+
+
+def load_config(file: Path, registry: Registry) -> RunConfig:
+    """Return the run that a `config.yaml` describes, after loading the plugin files it names."""
+    data = load_yaml(file)
+    _load_plugins(data, registry)
+    try:
+        return from_data(RunConfig, data, registry)
+    except VRLError as error:
+        raise VRLError(f"{file}: {error}") from error
+
+
+def _file_data(request: Request, registry: Registry) -> dict[str, Any]:
+    data = load_yaml(request.file) if request.file else {}
+    known = {field.name: field for field in dataclasses.fields(RunConfig)}
+    for key in data:
+        if key not in known:
+            raise VRLError(f"{request.file}: {unknown_key('', key, known)}")
+    _load_plugins(data, registry)
+    return data
+
+
+def _load_plugins(data: Mapping[str, Any], registry: Registry) -> None:
+    for file in from_data(tuple[str, ...], data.get("plugins") or (), registry, path="plugins"):
+        registry.load_file(file)
+
+
+def _algorithm(request: Request, data: dict[str, Any], registry: Registry) -> AlgorithmConfig:
+    section = data.pop("algorithm", None)
+    in_file = section if isinstance(section, str) else (section or {}).get("name")
+    name = request.algorithm or in_file
+    if name is None:
+        known = ", ".join(registry.names("algorithms")) or "none; install vrl-modelfree"
+        raise VRLError(f"Say which algorithm: vrl train ALGORITHM ... Known: {known}.")
+    cls: type[AlgorithmConfig] = registry.get("algorithms", str(name))
+    start = preset(cls, request.preset or cls.default_preset)
+    # A section of the file for another algorithm says nothing about this one.
+    if section is None or isinstance(section, str) or in_file not in (None, name):
+        return start
+    if request.preset:
+        section = {key: value for key, value in section.items() if key != "preset"}
+    try:
+        return from_data(cls, section, registry, default=start, path="algorithm")
+    except VRLError as error:
+        raise VRLError(f"{request.file}: {error}") from error
+
+
+def _defaults(data: Mapping[str, Any], registry: Registry, file: Path | None) -> dict[str, Any]:
+    """Return the values of the file's other keys."""
+    hints: dict[str, Any] = typing.get_type_hints(RunConfig)
+    defaults: dict[str, Any] = {}
+    for key, value in data.items():
+        try:
+            defaults[key] = from_data(hints[key], value, registry, path=key)
+        except VRLError as error:
+            raise VRLError(f"{file}: {error}") from error
+    return defaults
+
+
+def _run_config(
+    parsed: Any, algorithm: AlgorithmConfig, defaults: Mapping[str, Any], registry: Registry
+) -> RunConfig:
+    values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(RunConfig)}
+    settings = {f.name: getattr(parsed.algorithm, f.name) for f in _settable(type(algorithm))}
+    values["algorithm"] = type(algorithm)(**settings)
+    values["callbacks"] = _callbacks(parsed.callbacks, defaults.get("callbacks", ()), registry)
+    if isinstance(parsed.environment, AsRecorded):
+        values["environment"] = None
+    values["plugins"] = registry.loaded_files
+    return RunConfig(**values)
+
+
+def _callbacks(
+    names: Sequence[str], known: Sequence[CallbackConfig], registry: Registry
+) -> tuple[CallbackConfig, ...]:
+    """Return the observers of these names, with the file's settings where it has them."""
+    classes = [registry.get("callbacks", name) for name in names]
+    of_file = {type(config): config for config in known}
+    return tuple(of_file.get(cls) or cls() for cls in classes)
+
+
+def _settable(cls: Any) -> list[dataclasses.Field[Any]]:
+    return [field for field in dataclasses.fields(cls) if field.init]
+
+
+class _Tree:
+    """Builds the dataclass that tyro parses: `RunConfig` with concrete plugins in its fields."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def flags_class(self, algorithm: AlgorithmConfig, defaults: Mapping[str, Any]) -> type[Any]:
+        """Return a subclass of `RunConfig` whose field types name the plugins there are."""
+        import tyro
+
+        concrete = self._with_choices(algorithm)
+        fields: dict[str, tuple[Any, Any]] = {
+            "algorithm": (Annotated[type(concrete), tyro.conf.arg(name="")], concrete),
+            "dataset": self._choice("datasets", defaults.get("dataset", tyro.MISSING)),
+            "environment": self._environment(defaults.get("environment")),
+            "callbacks": (tuple[str, ...], self._callback_names(defaults)),
+            "plugins": (Annotated[tuple[str, ...], tyro.conf.Suppress], ()),
+        }
+        hints: dict[str, Any] = typing.get_type_hints(RunConfig)
+        of_algorithm = {field.name for field in _settable(type(algorithm))}
+        for field in dataclasses.fields(RunConfig):
+            if field.name in fields:
+                continue
+            value = defaults.get(field.name, field.default)
+            hint = hints[field.name]
+            # Where both have a field, such as `steps`, the flag is the algorithm's.
+            hidden = field.name in of_algorithm
+            shown: Any = Annotated[hint, tyro.conf.Suppress] if hidden else hint
+            fields[field.name] = (shown, value)
+        return _dataclass(RunConfig, fields)
+
+    def chosen_first(
+        self, words: Sequence[str], algorithm: AlgorithmConfig, flags: type[Any]
+    ) -> list[str]:
+        """Move words such as `dataset:dmc` to the front, where tyro wants them; check their names.
+
+        Raises `VRLError` with the nearest match for a name that does not exist.
+        """
+        kinds = dict(self._choices(type(algorithm)))
+        kinds |= {"dataset": "datasets", "environment": "environments"}
+        chosen: dict[str, str] = {}
+        rest: list[str] = []
+        for word in words:
+            field, colon, name = word.partition(":")
+            if colon and field in kinds and not name.startswith("/"):
+                self._check(kinds[field], field, name)
+                chosen[field] = word
+            else:
+                rest.append(word)
+        # tyro takes a choice of one for no choice, and would not know the word.
+        hints = typing.get_type_hints(flags)
+        hints |= typing.get_type_hints(hints["algorithm"])
+        some = [word for field, word in chosen.items() if len(typing.get_args(hints[field])) > 1]
+        return [*some, *rest]
+
+    def _check(self, kind: str, field: str, name: str) -> None:
+        special = {("environment", "as-recorded"), (field, "default")}
+        if (field, name) not in special:
+            self._registry.get(kind, name)
+
+    def _choices(self, cls: type) -> Iterator[tuple[str, str]]:
+        """Yield the fields of an algorithm that take a plugin, each with its kind."""
+        hints = typing.get_type_hints(cls)
+        for field in _settable(cls):
+            for kind, base in KINDS.items():
+                if hints[field.name] is base:
+                    yield field.name, kind
+
+    def _with_choices(self, algorithm: AlgorithmConfig) -> Any:
+        choices = dict(self._choices(type(algorithm)))
+        if not choices:
+            return algorithm
+        values = {f.name: getattr(algorithm, f.name) for f in _settable(type(algorithm))}
+        fields = {name: self._choice(kind, values[name]) for name, kind in choices.items()}
+        return _dataclass(type(algorithm), fields)(**values)
+
+    def _choice(
+        self, kind: str, default: Any, extra: Mapping[str, type] | None = None
+    ) -> tuple[Any, Any]:
+        """Return the type of a choice among plugins of a kind, and the default."""
+        options: dict[str, type] = {**(extra or {}), **self._registry.options(kind)}
+        if dataclasses.is_dataclass(default) and type(default) not in options.values():
+            options["default"] = type(default)
+        if not options:
+            raise VRLError(f"No {SINGULAR[kind]} is installed; see: vrl plugins")
+        return _union(options, default), default
+
+    def _environment(self, default: Any) -> tuple[Any, Any]:
+        extra = {"as-recorded": AsRecorded}
+        return self._choice("environments", default or AsRecorded(), extra)
+
+    def _callback_names(self, defaults: Mapping[str, Any]) -> tuple[str, ...]:
+        if "callbacks" not in defaults:
+            return tuple(n for n in DEFAULT_CALLBACKS if n in self._registry.options("callbacks"))
+        named = [self._registry.name_of(type(config)) for config in defaults["callbacks"]]
+        return tuple(found[1] for found in named if found)
+
+
+def _union(options: Mapping[str, type], default: Any) -> Any:
+    """Return a union that tyro shows as a choice of words, with a default among them."""
+    import tyro
+
+    members = []
+    for name, cls in options.items():
+        start = default if type(default) is cls else tyro.MISSING_NONPROP
+        members.append(Annotated[cls, tyro.conf.subcommand(name=name, default=start)])
+    return Union[tuple(members)]  # noqa: UP007 - its members are known only now
+
+
+def _dataclass(base: type, fields: Mapping[str, tuple[Any, Any]]) -> type[Any]:
+    specified = [
+        (name, kind, dataclasses.field(default=value)) for name, (kind, value) in fields.items()
+    ]
+    return dataclasses.make_dataclass(
+        base.__name__, specified, bases=(base,), frozen=True, kw_only=True, repr=False
+    )
+
+
+def _parse(
+    flags: type[Any], algorithm: AlgorithmConfig, words: Sequence[str], registry: Registry
+) -> Any:
+    import tyro
+
+    name = (registry.name_of(type(algorithm)) or ("", "ALGORITHM"))[1]
+    try:
+        return tyro.cli(
+            flags,
+            prog=f"vrl train {name}",
+            description=_description(algorithm, name),
+            args=list(words),
+            config=(tyro.conf.CascadeSubcommandArgs,),
+        )
+    except SystemExit as stop:
+        if stop.code not in (0, None):
+            _suggest(words, _flag_names(flags))
+        raise
+
+
+def _description(algorithm: AlgorithmConfig, name: str) -> str:
+    cls = type(algorithm)
+    presets = ", ".join(p + " (default)" * (p == cls.default_preset) for p in cls.presets())
+    return (
+        f"{(cls.__doc__ or '').strip()}\n\nPresets: {presets}\n\n"
+        "Also: --preset NAME, --config FILE.yaml (flags win over the file, the file over the "
+        "preset), --data FOLDER (short for dataset:store --dataset.path FOLDER), "
+        "--plugin FILE.py.\n\n"
+        f"Example: vrl train {name} --data data/walker_walk/expert/64px-fast --seed 1"
+    )
+
+
+def _suggest(words: Sequence[str], known: Sequence[str]) -> None:
+    """Say which flag was probably meant; tyro does so only for some of them."""
+    for word in words:
+        flag = word.partition("=")[0].replace("_", "-")
+        if flag.startswith("--") and flag not in known and flag != "--help":
+            for nearest in difflib.get_close_matches(flag, known, n=1):
+                print(f"There is no flag {flag}. Did you mean {nearest}?", file=sys.stderr)
+
+
+def _flag_names(cls: Any, prefix: str = "") -> list[str]:
+    """Return the flags of a dataclass, of its nested dataclasses and of all choices."""
+    names: list[str] = []
+    hints = typing.get_type_hints(cls)
+    for field, hint in ((field.name, hints[field.name]) for field in _settable(cls)):
+        members = [m for m in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(m)]
+        here = "" if field == "algorithm" and not prefix else f"{prefix}{field}."
+        for member in members:
+            names += _flag_names(member, here)
+        flag = f"{prefix}{field}".replace("_", "-")
+        names += [] if members else [f"--{flag}", *([f"--no-{flag}"] if hint is bool else [])]
+    return names
+
+
+def _value_after(flag: str, words: Iterator[str]) -> str:
+    value = next(words, None)
+    if value is None or value.startswith("--"):
+        raise VRLError(f"{flag} needs a value.")
+    return value

@@ -1,0 +1,249 @@
+"""Collecting from a simulator and converting files, which are one operation: dataset -> store.
+
+    write_store(DMCDataset(task="walker_walk", quality="expert"), "data/walker")
+
+`dataset[i]` is a pure function of the configuration and `i`. So episodes are made in parallel
+processes, written in order, and a run that was stopped goes on where it stopped; neither changes a
+byte of the store.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, fields
+from functools import reduce
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any
+
+from vrl_core.episodes import Dataset, Episode
+from vrl_core.errors import VRLError
+from vrl_core.hooks import DatasetConfig
+from vrl_core.store import Store
+from vrl_core.store_writer import StoreWriter, explained, refuse_existing
+
+LOOK_AHEAD = 2
+"""Blocks a worker may be ahead of the writer; bounds the memory."""
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a store is."""
+
+    episodes: int
+    """Episodes written, earlier runs' included."""
+    total: int
+    frames: int
+    """Rows written, earlier runs' included."""
+    resumed: int
+    """Episodes that an earlier run had written."""
+    resumed_frames: int = 0
+
+
+def write_store(
+    config: DatasetConfig,
+    folder: str | Path,
+    *,
+    workers: int | None = None,
+    resume: bool = True,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Store:
+    """Write all episodes of a dataset into a new store and open it.
+
+    `workers` processes make the episodes, by default one for each available core; one means this
+    process. The store's bytes do not depend on it. When `folder.partial` holds the beginning of
+    the same dataset, the rest is written. Raises `VRLError` when the store exists or is being
+    written, the unfinished one is of another configuration, data is unfit, or a worker dies; what
+    was written before is kept.
+    """
+    if workers is not None and workers < 1:
+        raise VRLError(f"--workers {workers} makes no episodes; it is at least 1.")
+    folder = Path(folder)
+    with explained(folder):
+        refuse_existing(folder)
+    dataset = config.build()
+    total = len(dataset)
+    if total < 1:
+        raise VRLError("The dataset has no episodes: there is nothing to write.")
+    writer = StoreWriter(
+        folder, dataset.spec, episodes=total, origin=origin_of(config), resume=resume
+    )
+    with writer:
+        resumed, resumed_frames = writer.written, writer.frames
+        count = min(workers or available_cores(), max(1, total - resumed))
+        with closing(_episodes(config, dataset, range(resumed, total), count)) as episodes:
+            for episode in episodes:
+                writer.append(episode)
+                if on_progress:
+                    on_progress(
+                        Progress(
+                            episodes=writer.written,
+                            total=total,
+                            frames=writer.frames,
+                            resumed=resumed,
+                            resumed_frames=resumed_frames,
+                        )
+                    )
+        return writer.finish()
+
+
+def available_cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def origin_of(config: DatasetConfig) -> dict[str, Any]:
+    """Return JSON data that identifies what a configuration makes: its class and its fields."""
+    kind = type(config)
+    values = {field.name: _plain(getattr(config, field.name)) for field in fields(config)}
+    return {"dataset": kind.__qualname__, **values}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "__dataclass_fields__"):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _episodes(
+    config: DatasetConfig, dataset: Dataset, indices: range, workers: int
+) -> Generator[Episode, None, None]:
+    """Yield the episodes in order, made here or by worker processes."""
+    if not indices:
+        return
+    if workers == 1:
+        for index in indices:
+            yield _episode(dataset, index)
+        return
+    # Neighbouring episodes may share a compressed chunk of a file; a dataset that says so is
+    # read in such blocks, each by one worker.
+    block = max(1, int(getattr(dataset, "episodes_per_read", 1)))
+    blocks = [indices[first : first + block] for first in range(0, len(indices), block)]
+    with _single_threaded_children():
+        pool = ProcessPoolExecutor(
+            workers,
+            mp_context=get_context("spawn"),
+            initializer=_start_worker,
+            initargs=_recipe(config),
+        )
+        try:
+            yield from _in_order(pool, blocks, workers * LOOK_AHEAD)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_order(pool: ProcessPoolExecutor, blocks: list[range], ahead: int) -> Iterator[Episode]:
+    waiting: deque[tuple[range, Future[list[Episode]]]] = deque()
+    remaining = iter(blocks)
+    try:
+        for block in remaining:
+            waiting.append((block, pool.submit(_make_block, block)))
+            if len(waiting) > ahead:
+                yield from waiting.popleft()[1].result()
+        while waiting:
+            yield from waiting.popleft()[1].result()
+    except BrokenProcessPool as error:
+        raise VRLError(
+            "A worker process died while making episodes; it may have run out of memory, or the "
+            "calling script lacks `if __name__ == '__main__':`. Finished episodes are kept: run "
+            "the same command again to continue, with fewer --workers if memory is short."
+        ) from error
+
+
+def _episode(dataset: Dataset, index: int) -> Episode:
+    try:
+        return dataset[index]
+    except VRLError:
+        raise
+    except Exception as error:
+        raise VRLError(
+            f"Episode {index} could not be made: {type(error).__name__}: {error}. Episodes before "
+            "it are kept."
+        ) from error
+
+
+@contextmanager
+def _single_threaded_children() -> Iterator[None]:
+    """Let the processes that start meanwhile use one thread each: they are as many as the cores.
+
+    Libraries read these variables when they are loaded, before any code of ours runs there.
+    """
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _recipe(config: DatasetConfig) -> tuple[str, str | None, str, dict[str, Any]]:
+    """Return what a fresh process needs to make the configuration again.
+
+    Its module may be a single file given by `--plugin`, which a fresh process cannot import by
+    name.
+    """
+    kind = type(config)
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    values = {field.name: getattr(config, field.name) for field in fields(config) if field.init}
+    return kind.__module__, file, kind.__qualname__, values
+
+
+_dataset: Dataset | None = None
+"""The dataset of a worker process."""
+
+
+def _start_worker(module: str, file: str | None, name: str, values: dict[str, Any]) -> None:
+    global _dataset
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and saves first
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    kind = reduce(getattr, name.split("."), _imported(module, file))
+    _dataset = kind(**values).build()
+
+
+def _leave_with_parent() -> None:
+    """End this process when its parent was killed; nobody else would."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _imported(module: str, file: str | None) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        if file is None:
+            raise
+    spec = importlib.util.spec_from_file_location(module, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"cannot load {module} from {file}")
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[module] = loaded
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def _make_block(block: range) -> list[Episode]:
+    assert _dataset is not None, "the worker was not started"
+    return [_episode(_dataset, index) for index in block]

@@ -1,0 +1,229 @@
+"""The folder of a run, and the way back from it to a trained algorithm.
+
+    config.yaml          the run's configuration; its presence makes the folder a run
+    run.json             versions, code, machine, command line, data (with its spec), resumptions
+    metrics.jsonl        {"step", "phase", "seconds", "updates_per_second", "<phase>/<metric>"...}
+    evaluations.jsonl    {"step", "phase", "seconds", "return_mean", "return_std", "score",
+                          "returns", "lengths", "successes", "seeds"}; score may be null
+    checkpoints/         step_XXXXXXXX/
+    tensorboard/ videos/ from callbacks and `vrl evaluate`
+
+A running process holds a lock on the folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import torch
+
+from vrl_core.checkpoint import DamagedCheckpoint, checkpoints, load_checkpoint
+from vrl_core.config import from_data, load_yaml, save_yaml, to_data
+from vrl_core.episodes import DataSpec
+from vrl_core.errors import VRLError
+from vrl_core.json_lines import JsonLines
+from vrl_core.protocols import Algorithm
+from vrl_core.registry import Registry
+from vrl_core.run_config import RunConfig
+from vrl_core.store_manifest import spec_from_data
+
+CONFIG = "config.yaml"
+FACTS = "run.json"
+LOCK = ".lock"
+FORMAT = 1
+
+
+class RunFolder:
+    """Paths and logs of a run. Entered, it holds the folder's lock."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.metrics = JsonLines(path / "metrics.jsonl")
+        self.evaluations = JsonLines(path / "evaluations.jsonl")
+        self.checkpoints = path / "checkpoints"
+        self.videos = path / "videos"
+        self._lock: IO[str] | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a run here."""
+        return (self.path / CONFIG).is_file()
+
+    def __enter__(self) -> Self:
+        """Make and lock the folder.
+
+        Raises `VRLError` when it cannot be written or another process holds it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / LOCK).open("a")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._release()
+            advice = "Wait for it to end, or choose another --output."
+            raise VRLError(f"{self.path} is in use by another run. {advice}") from error
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def begin(self, config: RunConfig, registry: Registry, facts: Mapping[str, Any]) -> None:
+        """Write the configuration and the facts of a new run.
+
+        Raises `VRLError` when there is a run here already.
+        """
+        if self.exists:
+            raise VRLError(
+                f"{self.path} holds a run already. Go on with it by `vrl train --resume "
+                f"{self.path}`, or choose another --output."
+            )
+        self._write_facts({"format": FORMAT, "seed": config.seed, **facts, "resumed": []})
+        try:
+            save_yaml(self.path / CONFIG, to_data(config, registry))
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+    def go_on(self, facts: Mapping[str, Any], data: Mapping[str, Any], step: int) -> None:
+        """Note that the run is resumed at `step`, and forget what was logged after it.
+
+        Raises `VRLError` when the data is not what the run began with.
+        """
+        known = self.facts()
+        before, now = known.get("data", {}).get("checksum"), data.get("checksum")
+        if before != now:
+            raise VRLError(
+                f"The data of {self.path} has changed: its checksum was {before} and is {now} "
+                f"({data.get('path')}). Restore the data, or start a new run."
+            )
+        resumed = [*known.get("resumed", []), {"step": step, **facts}]
+        self._write_facts({**known, "resumed": resumed})
+        self.metrics.truncate(step)
+        self.evaluations.truncate(step)
+
+    def facts(self) -> dict[str, Any]:
+        """Read `run.json`; raises `VRLError` when it is missing or damaged."""
+        path = self.path / FACTS
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise VRLError(f"Cannot read {path}: {error}.") from error
+        if not isinstance(facts, dict):
+            raise VRLError(f"{path} is damaged: it holds no JSON object.")
+        return facts
+
+    def config(self, registry: Registry) -> RunConfig:
+        """Read `config.yaml`, after loading the plugin files that the run used.
+
+        Raises `VRLError` when there is no run here or a plugin is missing.
+        """
+        if not self.exists:
+            advice = "A run's folder holds a config.yaml."
+            raise VRLError(f"There is no run at {self.path}. {advice}")
+        data = load_yaml(self.path / CONFIG)
+        for file in data.get("plugins") or ():
+            registry.load_file(file)
+        return from_data(RunConfig, data, registry)
+
+    def spec(self) -> DataSpec:
+        """Return the spec of the data the run learns from; the data itself is not needed."""
+        try:
+            return spec_from_data(self.facts()["data"]["spec"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise VRLError(f"{self.path / FACTS} does not describe the run's data.") from error
+
+    def newest_checkpoint(self, *, set_aside: bool = False) -> tuple[int, Any] | None:
+        """Return step and state of the newest checkpoint that is whole; None if there is none.
+
+        Warns of damaged ones; `set_aside` also renames them, so that they are not met again.
+        Raises `VRLError` when all are damaged.
+        """
+        found = checkpoints(self.checkpoints)
+        for _, path in reversed(found):
+            try:
+                return load_checkpoint(path)
+            except DamagedCheckpoint as error:
+                warnings.warn(f"{error} Falling back to the one before it.")
+                if set_aside:
+                    path.rename(path.with_name(f"{path.name}.damaged"))
+        if found:
+            raise VRLError(f"All checkpoints in {self.checkpoints} are damaged; start a new run.")
+        return None
+
+    def _write_facts(self, facts: Mapping[str, Any]) -> None:
+        partial = self.path / f".{FACTS}.partial"
+        try:
+            partial.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+            os.replace(partial, self.path / FACTS)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """A trained algorithm, read back from its run."""
+
+    config: RunConfig
+    spec: DataSpec
+    algorithm: Algorithm
+    step: int
+
+
+def load_config(folder: Path, registry: Registry) -> RunConfig:
+    """Return the configuration of the run in `folder`."""
+    return RunFolder(Path(folder)).config(registry)
+
+
+def restore(
+    folder: Path,
+    registry: Registry,
+    device: torch.device,
+    checkpoint: str | int = "last",
+) -> Restored:
+    """Rebuild the algorithm of a run as it was at a checkpoint: `last`, or a step.
+
+    Needs neither the data nor the lock. Raises `VRLError` when there is no run or no such
+    checkpoint; a damaged last one is warned of and the one before is taken.
+    """
+    run = RunFolder(Path(folder))
+    config, spec = run.config(registry), run.spec()
+    found = run.newest_checkpoint() if checkpoint == "last" else _at_step(run, checkpoint)
+    if found is None:
+        raise VRLError(f"{run.path} has no checkpoint yet; go on with `vrl train --resume {run.path}`.")
+    step, state = found
+    algorithm = config.algorithm.build(spec, device)
+    algorithm.load_state_dict(state["algorithm"])
+    return Restored(config=config, spec=spec, algorithm=algorithm, step=step)
+
+
+def _at_step(run: RunFolder, checkpoint: str | int) -> tuple[int, Any]:
+    known = dict(checkpoints(run.checkpoints))
+    wanted = str(checkpoint).removeprefix("step_")
+    if not wanted.isdigit() or int(wanted) not in known:
+        steps = ", ".join(str(step) for step in known) or "none"
+        raise VRLError(f"{run.path} has no checkpoint {checkpoint!r}. There are: last, {steps}.")
+    return load_checkpoint(known[int(wanted)])
+
+
+def _unwritable(path: Path, error: OSError) -> VRLError:
+    advice = "Choose another --output, or mend its permissions."
+    return VRLError(f"Cannot write to the run's folder {path}: {error.strerror}. {advice}")

@@ -1,0 +1,1 @@
+"""Readers of published datasets: each yields `Episode`s in Gymnasium's alignment."""

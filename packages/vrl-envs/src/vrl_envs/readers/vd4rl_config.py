@@ -1,0 +1,77 @@
+"""The configuration that names V-D4RL's files. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vrl_core.hooks import DatasetConfig
+
+if TYPE_CHECKING:
+    from vrl_core.store import Store
+    from vrl_envs.readers.vd4rl_dataset import VD4RLDataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class VD4RL(DatasetConfig):
+    """Episodes in V-D4RL's files: 64 px `.npz`, one an episode, or 84 px `.hdf5` tables."""
+
+    path: str
+    """Folder of the files, one file, or the downloaded tree that holds several datasets."""
+    task: str | None = None
+    """Task, such as `walker_walk`; read off the path unless given."""
+    quality: str | None = None
+    """Behaviour, such as `medium_expert`; read off the path unless given."""
+    layout: Literal["auto", "npz", "hdf5"] = "auto"
+    """Kind of file to read; needed only where a folder holds both."""
+    proprioception: bool = False
+    """Keep what some files hold beside images (`orientations`, `height`, `velocity`) as
+    observations."""
+
+    def build(self) -> VD4RLDataset:
+        """Find the files and read their sizes.
+
+        Raises `VRLError` when there are none, several datasets fit, the task is not known, or a
+        file is damaged or not of this format.
+        """
+        from vrl_envs.readers.vd4rl_dataset import VD4RLDataset
+        from vrl_envs.readers.vd4rl_files import find_source
+
+        return VD4RLDataset(
+            find_source(self.path, task=self.task, quality=self.quality, layout=self.layout),
+            proprioception=self.proprioception,
+        )
+
+    @classmethod
+    def recognises(cls, path: str | Path) -> bool:
+        """Return whether V-D4RL's files lie at a path; looks into one of them."""
+        from vrl_envs.readers.vd4rl_files import looks_like_vd4rl
+
+        return looks_like_vd4rl(Path(path))
+
+    @classmethod
+    def download(
+        cls,
+        identifier: str,
+        output: str | Path | None = None,
+        *,
+        keep: bool = False,
+        proprioception: bool = False,
+        workers: int | None = None,
+    ) -> Store:
+        """Fetch one dataset from the Hugging Face hub and write it as a store.
+
+        `identifier` is like `v-d4rl/walker_walk/medium_expert/84px`; `output` is the store's
+        folder, by default `data/<task>/<quality>/<size>px`. The files that came are removed
+        afterwards unless `keep`. Interrupted, it goes on where it stopped. Raises `VRLError`.
+        """
+        from vrl_envs.readers.vd4rl_download import download
+
+        return download(
+            identifier,
+            output=output,
+            keep=keep,
+            proprioception=proprioception,
+            workers=workers,
+        )

@@ -1,0 +1,113 @@
+"""What every algorithm here is made of: encoder, actor, optimisers, and their saving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vrl_core.device import resolve_precision
+from vrl_core.episodes import DataSpec
+from vrl_core.protocols import Observations
+from vrl_modelfree.actor_critic import Actor, noise_deviation
+from vrl_modelfree.augment import random_shift
+from vrl_modelfree.config import PixelConfig
+from vrl_modelfree.encoder import Encoder, image_shape
+from vrl_modelfree.policy import StackedFramesPolicy
+
+
+class PixelLearner:
+    """Holds the networks by name, steps their optimisers, saves and restores all of it."""
+
+    config: PixelConfig
+
+    def __init__(self, config: PixelConfig, spec: DataSpec, device: torch.device) -> None:
+        self.config = config
+        self.image_shape = image_shape(spec, type(self).__name__)
+        self.action_size = spec.action_size
+        self.device = device
+        self.bfloat16 = resolve_precision(config.precision, device) == torch.bfloat16
+        self.updates = torch.zeros((), dtype=torch.int64, device=device)
+        """Updates made so far; on the device, where the noise schedule reads it."""
+        self.encoder = Encoder(
+            self.image_shape, config.frame_stack, config.encoder_channels, config.encoder_strides
+        ).to(device)
+        self.actor = Actor(*self.network_sizes).to(device)
+        self.networks: dict[str, nn.Module] = {"encoder": self.encoder, "actor": self.actor}
+        self.optimisers: dict[str, torch.optim.Adam] = {}
+
+    @property
+    def network_sizes(self) -> tuple[int, int, int, int]:
+        """Sizes of features, action, embedding and hidden layers, as actor and critic take them."""
+        config = self.config
+        return self.encoder.features, self.action_size, config.feature_size, config.hidden_size
+
+    def optimise(self, *names: str) -> None:
+        """Give each of these networks an Adam optimiser."""
+        for name in names:
+            self.optimisers[name] = torch.optim.Adam(
+                self.networks[name].parameters(),
+                lr=self.config.learning_rate,
+                fused=True,
+                capturable=self.device.type == "cuda",  # the step counter may sit in a CUDA graph
+            )
+
+    def step_on(self, loss: Tensor, *names: str) -> None:
+        """Take one optimiser step with the loss's gradient to these networks, and no others.
+
+        Differentiating for them alone spares the gradients that nobody uses.
+        """
+        parameters = [value for name in names for value in self.networks[name].parameters()]
+        gradients = torch.autograd.grad(loss, parameters)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            # The fused optimiser reads memory in its order, whatever the strides say.
+            parameter.grad = gradient.contiguous()
+        for name in names:
+            self.optimisers[name].step()
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which networks run in the chosen precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+    def encode(self, observation: Observations) -> Tensor:
+        """Shift the images at random and encode them: `(batch, feature)`."""
+        return self.encode_images(random_shift(observation["image"], self.config.shift_padding))
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Encode images `(batch, stack, height, width, channel)` as they are."""
+        with self.autocast():
+            features: Tensor = self.encoder(images)
+        return features
+
+    def noise_deviation(self) -> Tensor:
+        """Return the current standard deviation of the action noise, a scalar on the device."""
+        return noise_deviation(self.config, self.updates)
+
+    def mean_action(self, images: Tensor) -> Tensor:
+        """Return the evaluation actions `(batch, action)` for stacked images."""
+        with self.autocast():
+            action: Tensor = self.actor(self.encoder(images))
+        return action
+
+    def policy(self) -> StackedFramesPolicy:
+        """Return the policy as it stands; it sees later updates."""
+        stack = self.config.frame_stack
+        return StackedFramesPolicy(self.mean_action, self.image_shape, stack, self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return networks, optimisers and the number of updates."""
+        return {
+            "networks": {name: dict(net.state_dict()) for name, net in self.networks.items()},
+            "optimisers": {name: opt.state_dict() for name, opt in self.optimisers.items()},
+            "updates": self.updates.clone(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        self.updates.copy_(state["updates"])
