@@ -322,6 +322,18 @@ def test_pins_of_tools_agree_between_environments():
 # house rules that no linter knows
 
 
+def test_shapes_are_checked_wherever_they_are_written():
+    text = (ROOT / "pytest.ini").read_text()
+    (checked,) = re.findall(r"--jaxtyping-packages=(\S+)", text)
+    with_shapes = {
+        ".".join(path.relative_to(source).with_suffix("").parts)
+        for source in ROOT.glob("packages/*/src")
+        for path in source.rglob("*.py")
+        if "from jaxtyping import" in path.read_text()
+    }
+    assert with_shapes <= set(checked.split(","))
+
+
 def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     tree = ast.parse(path.read_text())
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -49,6 +49,7 @@ class CountingDataset:
             },
             action_size=2,
             behaviour=config.quality,
+            render_quality=config.rendering,
             seed=config.seed,
             environment={"name": "counting", "size": config.size},
         )

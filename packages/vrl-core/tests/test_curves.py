@@ -31,7 +31,9 @@ def test_runs_without_evaluations_are_not_counted() -> None:
 
 
 def test_pictures_open_and_name_what_they_show(tmp_path: Path) -> None:
-    curve = learning_curve("drq-bc", [{0: [40.0], 1000: [300.0, 320.0]}, {0: [45.0], 1000: [500.0]}])
+    curve = learning_curve(
+        "drq-bc", [{0: [40.0], 1000: [300.0, 320.0]}, {0: [45.0], 1000: [500.0]}]
+    )
     png, svg = draw_learning_curves(
         [curve], tmp_path / "new" / "curve", levels=[Level("data", 943.0)], title="walker_walk"
     )

@@ -17,8 +17,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
-    """Let this process and the workers find `counting_dataset`."""
-    monkeypatch.syspath_prepend(str(HERE))
+    """Let the workers find `counting_dataset`."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))
 
 

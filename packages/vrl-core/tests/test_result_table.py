@@ -36,7 +36,9 @@ def test_a_mean_alone_has_no_interval() -> None:
 
 def test_columns_that_no_row_fills_are_left_out() -> None:
     assert "success" not in cells([result_row("a", [1.0])])[0]
-    header, with_success, without = cells([result_row("a", [1.0], success=0.5), result_row("b", [2.0])])
+    header, with_success, without = cells(
+        [result_row("a", [1.0], success=0.5), result_row("b", [2.0])]
+    )
     assert header[-1] == "success"
     assert (with_success[-1], without[-1]) == ("50.0%", "")
 

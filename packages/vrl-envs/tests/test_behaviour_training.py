@@ -8,7 +8,6 @@ import torch
 from vrl_core.soft_actor_critic import SoftActorCriticConfig
 
 from vrl_envs.behaviours.training import (
-    EPISODE_STEPS,
     BehaviourRun,
     BehaviourTraining,
     EpisodeReplay,
@@ -30,6 +29,9 @@ TINY = BehaviourTraining(
 )
 
 
+STEPS = 500
+
+
 class FixedIndices:
     """Stands in for a generator: draws the indices it was given."""
 
@@ -37,15 +39,15 @@ class FixedIndices:
         self.indices = np.asarray(indices)
 
     def integers(self, upper, size):
-        assert upper == EPISODE_STEPS
+        assert upper == STEPS
         assert size == len(self.indices)
         return self.indices
 
 
 def counting_replay():
     """One episode whose observation at step t is t, and whose reward of step t is t."""
-    replay = EpisodeReplay(EPISODE_STEPS, 1, 1, 1)
-    steps = np.arange(EPISODE_STEPS + 1, dtype=np.float32)
+    replay = EpisodeReplay(1, STEPS, observation=1, position=1, action=1)
+    steps = np.arange(STEPS + 1, dtype=np.float32)
     replay.add(StateEpisode(steps[:, None], steps[:, None], steps[:-1, None], steps[:-1]))
     return replay
 
@@ -72,7 +74,7 @@ def test_same_seed_same_episode_and_other_seed_another():
 def test_rewards_are_summed_over_the_action_repeat():
     task = StateTask("cheetah_run")
     episode = run_episode(task, 0, lambda observation: np.zeros(task.action_size))
-    assert episode.rewards.shape == (EPISODE_STEPS,)
+    assert episode.rewards.shape == (STEPS,)
     assert task.physics.data.time == pytest.approx(10.0)  # 1000 simulator steps of 0.01 s
 
 

@@ -38,8 +38,8 @@ class Fields:
     """
 
     rows: Mapping[str, Tensor]
-    first_row: Int64[Tensor, "episode"]
-    steps: Int64[Tensor, "episode"]
+    first_row: Int64[Tensor, " episode"]
+    steps: Int64[Tensor, " episode"]
 
     @property
     def device(self) -> torch.device:
@@ -49,16 +49,18 @@ class Fields:
     @property
     def observations(self) -> list[str]:
         """Names of the observation fields, without their prefix."""
-        return [name.removeprefix(OBSERVATION) for name in self.rows if name.startswith(OBSERVATION)]
+        return [
+            name.removeprefix(OBSERVATION) for name in self.rows if name.startswith(OBSERVATION)
+        ]
 
 
 @dataclass(frozen=True)
 class Windows:
     """Every window of so many steps that lies inside an episode."""
 
-    start: Int64[Tensor, "window"]
+    start: Int64[Tensor, " window"]
     """Row of the window's first step."""
-    episode_start: Int64[Tensor, "window"]
+    episode_start: Int64[Tensor, " window"]
     """First row of the window's episode."""
 
     def __len__(self) -> int:
@@ -70,7 +72,9 @@ def window_steps(request: Request) -> int:
     steps = request.return_steps if isinstance(request, Transitions) else request.length
     stack = request.frame_stack if isinstance(request, Transitions) else 1
     if min(request.batch_size, steps, stack) < 1:
-        raise VRLError(f"Batch size, steps and frame stack must be at least 1; asked for {request}.")
+        raise VRLError(
+            f"Batch size, steps and frame stack must be at least 1; asked for {request}."
+        )
     return steps
 
 
@@ -98,7 +102,9 @@ def _too_short(lengths: Sequence[int], steps: int, request: Request) -> VRLError
     return VRLError(f"A batch needs episodes of at least {steps} steps. {has} {advice}")
 
 
-def draw(fields: Fields, windows: Windows, request: Request, seed: int, number: int | Tensor) -> Batch:
+def draw(
+    fields: Fields, windows: Windows, request: Request, seed: int, number: int | Tensor
+) -> Batch:
     """Make batch `number`. Its tensors lie where `fields` lie."""
     chosen = counter_rng.indices(
         seed, WINDOW_STREAM, number, request.batch_size, len(windows), fields.device
@@ -111,8 +117,8 @@ def draw(fields: Fields, windows: Windows, request: Request, seed: int, number: 
 
 def transitions(
     fields: Fields,
-    start: Int64[Tensor, "batch"],
-    episode_start: Int64[Tensor, "batch"],
+    start: Int64[Tensor, " batch"],
+    episode_start: Int64[Tensor, " batch"],
     request: Transitions,
 ) -> TransitionBatch[Observations]:
     """Make the n-step transitions that begin at rows `start`."""
@@ -136,8 +142,8 @@ def is_image(field: Tensor) -> bool:
 
 def observation_pair(
     field: Tensor,
-    start: Int64[Tensor, "batch"],
-    episode_start: Int64[Tensor, "batch"],
+    start: Int64[Tensor, " batch"],
+    episode_start: Int64[Tensor, " batch"],
     stack: int,
     steps: int,
 ) -> tuple[Tensor, Tensor]:
@@ -163,8 +169,8 @@ def gather(field: Tensor, rows: Int64[Tensor, "batch time"]) -> Tensor:
 
 
 def n_step_return(
-    fields: Fields, start: Int64[Tensor, "batch"], steps: int, discount: float
-) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch"]]:
+    fields: Fields, start: Int64[Tensor, " batch"], steps: int, discount: float
+) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
     """Return sum_k discount^k r_k over the steps up to a termination, and the target's discount.
 
     The latter is discount^steps, or zero after a termination; a truncation does not end it. Terms
@@ -181,13 +187,15 @@ def n_step_return(
 
 def sequences(
     fields: Fields,
-    start: Int64[Tensor, "batch"],
-    episode_start: Int64[Tensor, "batch"],
+    start: Int64[Tensor, " batch"],
+    episode_start: Int64[Tensor, " batch"],
     request: Sequences,
 ) -> SequenceBatch:
     """Make the windows of `length` steps, and one more observation, that begin at rows `start`."""
     rows = start[:, None] + torch.arange(request.length + 1, device=start.device)
-    observations = {name: gather(fields.rows[OBSERVATION + name], rows) for name in fields.observations}
+    observations = {
+        name: gather(fields.rows[OBSERVATION + name], rows) for name in fields.observations
+    }
     steps = rows[:, :-1]
     return SequenceBatch(
         observations=observations,

@@ -43,16 +43,16 @@ class TensorBoard(Callback):
         if evaluation.successes is not None:
             writer.add_scalar("evaluation/success", float(evaluation.successes.mean()), step)
 
-    def on_end(self, step: int) -> None:
+    def on_end(self, step: int) -> None:  # noqa: ARG002
         if self._writer is not None:
-            self._writer.close()  # type: ignore[no-untyped-call]
+            self._writer.close()
 
     def _open(self, step: int) -> SummaryWriter:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
             # Whatever an interrupted part of the run wrote from this step on is written again.
-            self._writer = SummaryWriter(  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(
                 self._folder, purge_step=step, flush_secs=int(self._flush_seconds)
             )
         return self._writer

@@ -31,7 +31,7 @@ STATE = "state.json"
 _NAME = re.compile(r"step_(\d{8,})")
 
 
-class DamagedCheckpoint(VRLError):
+class DamagedCheckpointError(VRLError):
     """A checkpoint's files are missing, altered or of another format."""
 
 
@@ -56,7 +56,7 @@ def save_checkpoint(folder: Path, step: int, state: Any, *, keep: int = 2) -> Pa
         _flush_folder(staging)
         if final.exists():
             shutil.rmtree(final)
-        os.replace(staging, final)
+        staging.replace(final)
         _flush_folder(folder)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -79,7 +79,7 @@ def _document(step: int, structure: str, tensors: bytes) -> str:
 def load_checkpoint(path: Path) -> tuple[int, Any]:
     """Return the step and the state (on the CPU) after checking every byte.
 
-    Raises `DamagedCheckpoint` when the files are not what was written.
+    Raises `DamagedCheckpointError` when the files are not what was written.
     """
     try:
         document = json.loads((path / STATE).read_bytes())
@@ -87,12 +87,16 @@ def load_checkpoint(path: Path) -> tuple[int, Any]:
         step, structure, expected = document["step"], document["structure"], document["sha256"]
         found = {TENSORS: _digest(content), "structure": _digest(f"{step}{structure}".encode())}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedCheckpoint(f"The checkpoint {path} cannot be read: {error}.") from error
+        raise DamagedCheckpointError(f"The checkpoint {path} cannot be read: {error}.") from error
     if document.get("format") != FORMAT:
-        raise DamagedCheckpoint(f"{path} has format {document.get('format')!r}; expected {FORMAT}.")
+        raise DamagedCheckpointError(
+            f"{path} has format {document.get('format')!r}; expected {FORMAT}."
+        )
     if found != expected:
         name = next((name for name in found if found[name] != expected.get(name)), STATE)
-        raise DamagedCheckpoint(f"The checkpoint {path} is damaged: the checksum of {name} is wrong.")
+        raise DamagedCheckpointError(
+            f"The checkpoint {path} is damaged: the checksum of {name} is wrong."
+        )
     return int(step), _unpack(json.loads(structure), load(content))
 
 
@@ -104,12 +108,12 @@ def checkpoints(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
-def load_newest(folder: Path) -> Iterator[tuple[Path, tuple[int, Any] | DamagedCheckpoint]]:
+def load_newest(folder: Path) -> Iterator[tuple[Path, tuple[int, Any] | DamagedCheckpointError]]:
     """Yield the checkpoints from the newest back, each loaded or with what is wrong with it."""
     for _step, path in reversed(checkpoints(folder)):
         try:
             yield path, load_checkpoint(path)
-        except DamagedCheckpoint as error:
+        except DamagedCheckpointError as error:
             yield path, error
 
 
@@ -156,8 +160,8 @@ def _pack(value: Any, tensors: dict[str, Tensor], place: str) -> Any:
         return {"dict": pairs}
     kind = type(value).__name__
     raise VRLError(
-        f"A checkpoint cannot hold {place}, a {kind}; it holds tensors, numbers, strings, booleans, "
-        "None, and lists, tuples and dicts of them (keys: strings or integers)."
+        f"A checkpoint cannot hold {place}, a {kind}; it holds tensors, numbers, strings, "
+        "booleans, None, and lists, tuples and dicts of them (keys: strings or integers)."
     )
 
 

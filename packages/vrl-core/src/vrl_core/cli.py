@@ -79,7 +79,11 @@ def parse(arguments: Sequence[str]) -> Invocation:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; nothing a user can cause shows a traceback."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        arguments = sys.argv[1:]
+    else:
+        # Called from Python, the process is not ours to start again (see `allocator.py`).
+        os.environ["VRL_ALLOCATOR"] = "default"
     try:
         invocation = parse(arguments)
     except VRLError as error:

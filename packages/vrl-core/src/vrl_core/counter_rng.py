@@ -58,7 +58,7 @@ def indices(
     size: int,
     upper: int,
     device: torch.device | str = "cpu",
-) -> Int64[Tensor, "size"]:
+) -> Int64[Tensor, " size"]:
     """Draw `size` numbers uniformly from [0, upper), with replacement.
 
     The lowest 63 bits modulo `upper`: the bias is below upper / 2^63. `batch_number` is an

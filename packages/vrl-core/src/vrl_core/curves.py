@@ -78,12 +78,13 @@ def draw_learning_curves(
     levels: Sequence[Level] = (),
     title: str = "",
 ) -> tuple[Path, Path]:
-    """Write the picture to `<path>.png` and `<path>.svg` and return both.
+    """Write the picture to `<path>.png` and `<path>.svg` and return both paths.
 
     Each curve is the mean with its 95% bootstrap band; thin lines are the single runs.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    paths = path.with_name(f"{path.name}.png"), path.with_name(f"{path.name}.svg")
+    name = path.stem if path.suffix in (".png", ".svg") else path.name
+    paths = path.with_name(f"{name}.png"), path.with_name(f"{name}.svg")
     with _style():
         figure = _figure(curves, levels, title, ink="#1c2333")
         figure.savefig(paths[0], dpi=160, facecolor="white")
@@ -101,7 +102,8 @@ def embedded_learning_curves(
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
-    return re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r' height="[^"]*pt"', "", text, 1))
+    opening, rest = text.split(">", 1)
+    return re.sub(r' (width|height)="[^"]*"', "", opening) + ">" + rest
 
 
 def _figure(

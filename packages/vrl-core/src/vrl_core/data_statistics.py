@@ -74,11 +74,24 @@ def statistics_cells(store: Store) -> list[str]:
     return [store.spec.task, store.spec.behaviour, f"{numbers.timesteps:,}", *texts]
 
 
+def print_statistics(stores: Sequence[Store]) -> None:
+    """Print the table, whole even where the terminal is narrower."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    table = statistics_table(stores)
+    console = Console()
+    unbounded = console.options.update(max_width=1000)
+    console.width = max(console.width, Measurement.get(console, unbounded, table).maximum)
+    console.print(table)
+
+
 def statistics_table(stores: Sequence[Store]) -> Table:
     """Return the table for the terminal."""
+    from rich import box
     from rich.table import Table
 
-    table = Table(header_style="bold")
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, name in enumerate(("Task", "Dataset", *COLUMNS)):
         table.add_column(name, justify="left" if index < 2 else "right", no_wrap=True)
     for store in stores:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import random
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ __all__ = [
     "has_fast_bfloat16",
     "load_random_state",
     "make_deterministic",
+    "preserve_random_state",
     "random_state",
     "reexec_with_allocator",
     "resolve_precision",
@@ -44,18 +46,23 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise VRLError(f"There is no device {name!r}. Here there are: {', '.join(known)}.") from error
-    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and (device.index or 0) >= gpus):
+        raise VRLError(
+            f"There is no device {name!r}. Here there are: {', '.join(known)}."
+        ) from error
+    if device.type not in ("cpu", "cuda") or (
+        device.type == "cuda" and (device.index or 0) >= gpus
+    ):
         raise VRLError(f"Device {name!r} is not available. Here there are: {', '.join(known)}.")
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
 def available_cores() -> int:
     """Return the cores this process may use: its affinity, less a container's quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            quota, period = file.read().split()
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         return max(1, min(cores, int(quota) // int(period)))
     except (OSError, ValueError):  # no such file, or "max"
         return cores
@@ -109,10 +116,11 @@ def make_deterministic() -> None:
 
 def random_state(device: torch.device) -> dict[str, Any]:
     """Return the state of every global generator, as a checkpoint holds it."""
-    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    mersenne: dict[str, Any] = np.random.get_state(legacy=False)
+    keys = torch.from_numpy(mersenne["state"]["key"].astype(np.int64))
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
-        "numpy": (str(name), torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        "numpy": {**mersenne, "state": {**mersenne["state"], "key": keys}},
         "python": random.getstate(),
     }
     if device.type == "cuda":
@@ -123,11 +131,22 @@ def random_state(device: torch.device) -> dict[str, Any]:
 def load_random_state(state: dict[str, Any], device: torch.device) -> None:
     """Put every global generator where `random_state` found it."""
     torch.set_rng_state(state["torch"])
-    name, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    mersenne = state["numpy"]
+    keys = mersenne["state"]["key"].numpy().astype(np.uint32)
+    np.random.set_state({**mersenne, "state": {**mersenne["state"], "key": keys}})
     random.setstate(state["python"])
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)
+
+
+@contextmanager
+def preserve_random_state(device: torch.device) -> Iterator[None]:
+    """Leave the global generators as they were found, whatever is drawn meanwhile."""
+    before = random_state(device)
+    try:
+        yield
+    finally:
+        load_random_state(before, device)
 
 
 class Captured:
@@ -163,7 +182,7 @@ class Captured:
 
     def _warm(self) -> Metrics:
         self._warm_up -= 1
-        side = torch.cuda.Stream(self._device)
+        side = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(side):
             metrics = self._update()

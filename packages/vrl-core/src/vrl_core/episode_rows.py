@@ -72,7 +72,8 @@ def _clip_actions(actions: np.ndarray, index: int) -> np.ndarray:
             f"Field action of episode {index} is {actions[step, number]} at step {step} (number "
             f"{number}). Actions lie in [-1, 1]; rescale them where the data is read."
         )
-    return np.clip(actions, -1, 1)
+    clipped: np.ndarray = np.clip(actions, -1, 1)
+    return clipped
 
 
 def _padded(value: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ share a batch do not depend on the number of workers, so neither do the results.
 
 from __future__ import annotations
 
-import os
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,15 +15,10 @@ from typing import Any, Self
 import numpy as np
 
 from vrl_core.errors import VRLError
-from vrl_core.evaluation_workers import (
-    UNKNOWN_SUCCESS,
-    EpisodeStart,
-    Layout,
-    LocalLanes,
-    RemoteLanes,
-)
+from vrl_core.evaluation_workers import UNKNOWN_SUCCESS, EpisodeStart, Layout
 from vrl_core.hooks import EnvironmentConfig
 from vrl_core.protocols import Policy
+from vrl_core.worker_group import LocalLanes, RemoteLanes
 
 LANES = 16
 """Episodes that run side by side. Not the number of cores: results must not depend on those."""
@@ -71,6 +66,8 @@ class EvaluationPool:
     def __init__(
         self, environment: EnvironmentConfig, *, workers: int | None = None, lanes: int = LANES
     ) -> None:
+        from vrl_core.device import available_cores
+
         count = min(available_cores() if workers is None else workers, lanes)
         self.lanes = lanes
         self._group: LocalLanes | RemoteLanes = (
@@ -141,7 +138,8 @@ class EvaluationPool:
         group, size = self._group, len(wave)
         seeds = [episode_seed(seed, episode) for episode in wave]
         recorded = [episode < record for episode in wave]
-        group.start([EpisodeStart(*lane) for lane in zip(range(size), seeds, recorded)])
+        starts = zip(range(size), seeds, recorded, strict=True)
+        group.start([EpisodeStart(*start) for start in starts])
         arrays = group.arrays
         returns, lengths = np.zeros(size), np.zeros(size, np.int64)
         running, state, step = np.ones(size, bool), policy.start(size), 0
@@ -198,13 +196,6 @@ def episode_seed(seed: int, episode: int) -> int:
     return int(mixed >> 1)  # environments take signed 32-bit seeds
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class RandomPolicy:
     """Actions drawn uniformly from [-1, 1]."""
 
@@ -215,7 +206,11 @@ class RandomPolicy:
     def start(self, environments: int) -> None:
         """Keep no memory."""
 
-    def act(self, observations: Mapping[str, np.ndarray], state: None) -> tuple[np.ndarray, None]:
+    def act(
+        self,
+        observations: Mapping[str, np.ndarray],
+        state: None,  # noqa: ARG002 - part of the protocol
+    ) -> tuple[np.ndarray, None]:
         """Draw an action `(environments, action)` for each environment."""
         environments = len(next(iter(observations.values())))
         actions = self._random.uniform(-1, 1, (environments, self._action_size))
@@ -226,7 +221,7 @@ def _waves(episodes: int, lanes: int) -> list[range]:
     """Split episodes into as few waves as possible, of sizes as equal as possible."""
     count = -(-episodes // lanes)
     edges = [episodes * wave // count for wave in range(count + 1)]
-    return [range(*pair) for pair in zip(edges, edges[1:], strict=False)]
+    return [range(*pair) for pair in itertools.pairwise(edges)]
 
 
 def _joined(waves: list[Evaluation], frames_per_second: float) -> Evaluation:
@@ -254,7 +249,8 @@ def _checked_actions(actions: np.ndarray, shape: tuple[int, int], step: int) -> 
             f"The policy chose the action {actions[row]} at step {step} of an evaluation; its "
             "parameters are probably not finite. Evaluate an earlier checkpoint."
         )
-    return np.clip(actions, -1, 1)
+    clipped: np.ndarray = np.clip(actions, -1, 1)
+    return clipped
 
 
 def _check_rewards(rewards: np.ndarray, running: np.ndarray, wave: range, step: int) -> None:

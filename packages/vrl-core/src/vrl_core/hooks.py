@@ -104,6 +104,10 @@ class EnvironmentConfig:
         """Return the returns that normalise this environment's score, if they are known."""
         return None
 
+    def published_score(self, value: float) -> float | None:
+        """Map a return to the scale of the papers' tables, if they have one of their own."""
+        return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetConfig:

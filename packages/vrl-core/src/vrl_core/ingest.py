@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -33,7 +34,7 @@ from vrl_core.store import Store
 from vrl_core.store_writer import StoreWriter, explained, refuse_existing
 
 LOOK_AHEAD = 2
-"""Blocks a worker may be ahead of the writer; bounds the memory."""
+"""Episodes for each worker that may be ahead of the writer; bounds the memory."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -144,7 +145,7 @@ def _episodes(
             initargs=_recipe(config),
         )
         try:
-            yield from _in_order(pool, blocks, workers * LOOK_AHEAD)
+            yield from _in_order(pool, blocks, workers * (LOOK_AHEAD if block == 1 else 1))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -218,7 +219,9 @@ def _start_worker(module: str, file: str | None, name: str, values: dict[str, An
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and saves first
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     kind = reduce(getattr, name.split("."), _imported(module, file))
-    _dataset = kind(**values).build()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the parent opened the same and has said it all
+        _dataset = kind(**values).build()
 
 
 def _leave_with_parent() -> None:

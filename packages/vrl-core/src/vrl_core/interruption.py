@@ -48,7 +48,7 @@ class Interruption:
         finally:
             self._at_once = False
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
         again, self.requested = self.requested, True
         if again or self._at_once:
             raise KeyboardInterrupt

@@ -11,7 +11,7 @@ from typing import Any
 
 
 class JsonLines:
-    """Appends objects; what a full disk refuses is kept in memory and written with the next ones."""
+    """Appends objects; what a full disk refuses is kept and written with the next ones."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -50,11 +50,11 @@ class JsonLines:
         return [line for line in map(_parse, lines) if line is not None]
 
     def truncate(self, step: int) -> None:
-        """Keep the lines up to and with this step; atomically, so that a kill loses none of them."""
+        """Keep the lines up to and with this step; a kill meanwhile loses none of them."""
         kept = [line for line in self.read() if line.get("step", 0) <= step]
         partial = self.path.with_name(f".{self.path.name}.partial")
         partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        os.replace(partial, self.path)
+        partial.replace(self.path)
 
 
 def _parse(line: str) -> dict[str, Any] | None:

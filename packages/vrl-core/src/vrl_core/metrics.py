@@ -36,7 +36,9 @@ class MetricAverages:
         if not self._sums:
             return {}
         sums = torch.stack([value.double() for value in self._sums.values()]).tolist()
-        return {name: total / self._counts[name] for name, total in zip(self._sums, sums, strict=True)}
+        return {
+            name: total / self._counts[name] for name, total in zip(self._sums, sums, strict=True)
+        }
 
     def clear(self) -> None:
         """Begin the next period."""

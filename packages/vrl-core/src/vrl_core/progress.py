@@ -59,7 +59,9 @@ class TrainingProgress:
         self._console = Console(file=self._stream, highlight=False)
         self._speed = Speed()
         self._bar = _bar(self._console) if self._console.is_terminal else None
-        self._task = self._bar.add_task("", total=total, completed=start, note="") if self._bar else None
+        self._task = (
+            self._bar.add_task("", total=total, completed=start, note="") if self._bar else None
+        )
         self._shown = self._printed = float("-inf")
 
     def __enter__(self) -> Self:

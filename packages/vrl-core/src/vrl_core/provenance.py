@@ -27,12 +27,8 @@ def circumstances(registry: Registry, device: torch.device) -> dict[str, Any]:
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "python": platform.python_version(),
-        "packages": _versions(*PACKAGES, *(provider.distribution for provider in providers)),
-        "plugins": [
-            {"distribution": p.distribution, "version": p.version, "module": p.module}
-            for p in providers
-        ],
+        "versions": {"python": platform.python_version(), **_versions(*PACKAGES)},
+        "plugins": {provider.distribution: provider.version for provider in providers},
         "git": git_state(Path.cwd()),
         "hardware": _hardware(device),
     }
@@ -40,13 +36,10 @@ def circumstances(registry: Registry, device: torch.device) -> dict[str, Any]:
 
 def describe_data(store: Store) -> dict[str, Any]:
     """Return the identity of a store, its returns and its `DataSpec`, as JSON data."""
-    returns = store.returns
     return {
         **store.provenance,
         "path": str(store.path.absolute()),
-        "mean_return": float(returns.mean()) if len(returns) else None,
-        "min_return": float(returns.min()) if len(returns) else None,
-        "max_return": float(returns.max()) if len(returns) else None,
+        "returns": [float(value) for value in store.returns],
         "spec": spec_to_data(store.spec),
     }
 

@@ -129,8 +129,11 @@ class Quickstart:
 
         folder = self.config.output / "data"
         if not folder.exists():
+            workers = self.config.workers
             with shown_progress("collecting") as on_progress:
-                write_store(dataset, folder, workers=self.config.workers, on_progress=on_progress)
+                # One worker is this process there; it has no zero.
+                count = None if workers is None else max(1, workers)
+                write_store(dataset, folder, workers=count, on_progress=on_progress)
         store = Store.open(folder)
         self.console.print(
             f"{len(store)} episodes, mean return {store.returns.mean():.1f}: {folder}"
@@ -222,7 +225,7 @@ class Quickstart:
         write_json(output / "results.json", results_data(rows))
         self.draw_curve(title, rows)
         self.console.print(results_table(rows, title=title))
-        self.console.print(conclusion(rows))
+        self.console.print(conclusion(rows), soft_wrap=True)
         self.print_files()
         return rows
 
@@ -256,9 +259,9 @@ class Quickstart:
         }
         for name, path in files.items():
             if path.exists():
-                self.console.print(f"  {name:15} {path}")
+                self.console.print(f"  {name:15} {path}", soft_wrap=True)
         view, report = f"vrl data view {output / 'data'}", f"vrl report {output / 'run'}"
-        self.console.print(f"\nNext: {view}, {report}, vrl train --help")
+        self.console.print(f"\nNext: {view}, {report}, vrl train --help", soft_wrap=True)
 
     def heading(self, number: int, text: str) -> None:
         """Announce a stage."""
@@ -300,7 +303,8 @@ def conclusion(rows: list[ResultRow]) -> str:
     else:
         text += f"{learned:.1f} where its data earned {data:.1f}"
     if random > 0:
-        return f"{text} and {learned / random:.0f} times the random policy's."
+        times = learned / random
+        return f"{text} and {times:.{0 if times >= 10 else 1}f} times the random policy's."
     return f"{text}; the random policy, {random:.1f}."
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from vrl_core.errors import VRLError
+
 
 @dataclass(frozen=True, kw_only=True)
 class QuickstartConfig:
@@ -36,4 +38,16 @@ class QuickstartConfig:
     evaluation_episodes: int = 20
     """Episodes that judge the random and the learned policy."""
     workers: int | None = None
-    """Processes for collecting and evaluating; none means one a core."""
+    """Processes for collecting and evaluating; none means one a core, 0 this process."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no quickstart; raises `VRLError`."""
+        positive, natural = (
+            ("episodes", "size", "steps", "evaluation_episodes"),
+            ("seed", "workers"),
+        )
+        for names, least in ((positive, 1), (natural, 0)):
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and value < least:
+                    raise VRLError(f"{name} must be at least {least}, not {value}.")

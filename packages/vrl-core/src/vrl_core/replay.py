@@ -22,13 +22,12 @@ from vrl_core.batches import (
     Batch,
     Fields,
     Request,
-    SequenceBatch,
-    TransitionBatch,
     Windows,
     draw,
     find_windows,
 )
 from vrl_core.errors import VRLError, unknown_name
+from vrl_core.protocols import SequenceBatch, TransitionBatch
 
 if TYPE_CHECKING:
     from vrl_core.store import Store
@@ -72,7 +71,7 @@ class Replay:
             self._fields = _move_fields(self._mapped, device)
 
     def stream(self, request: Request, seed: int, start: int = 0) -> BatchStream:
-        """Begin with batch number `start` of the seed; raises `VRLError` if no episode is long enough."""
+        """Begin with batch number `start`; raises `VRLError` if no episode is long enough."""
         windows = find_windows(self._fields, request)
         if self.placement == "device":
             return DeviceStream(self._fields, windows, request, seed, start)
@@ -209,14 +208,14 @@ class _GpuCopier:
 
     def __init__(self, device: torch.device):
         self._device = device
-        self._stream = torch.cuda.Stream(device)
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def send(self, batch: Batch) -> tuple[Batch, Batch, torch.cuda.Event]:
-        """Start the copy; the pinned source is handed on, so that it lives until the copy is done."""
+        """Start the copy; the pinned source is handed on, so that it outlives the copy."""
         pinned = map_tensors(batch, lambda tensor: tensor.contiguous().pin_memory())
         with torch.cuda.stream(self._stream):
             moved = map_tensors(pinned, lambda x: x.to(self._device, non_blocking=True))
-            done = torch.cuda.Event()
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record(self._stream)
         return moved, pinned, done
 
@@ -230,7 +229,8 @@ class _GpuCopier:
             tensor.record_stream(current)  # its memory is the copying stream's own
             return tensor
 
-        return map_tensors(batch, keep)
+        kept: Batch = map_tensors(batch, keep)
+        return kept
 
 
 def map_tensors(batch: Any, change: Any) -> Any:

@@ -17,19 +17,16 @@ import numpy as np
 
 from vrl_core.curves import LearningCurve, Level, draw_learning_curves, learning_curve
 from vrl_core.errors import VRLError
-from vrl_core.hooks import ReferenceReturns
+from vrl_core.hooks import EnvironmentConfig, ReferenceReturns
 from vrl_core.result_table import ResultRow, known_row, result_row
 from vrl_core.run_record import EvaluationRecord, RunRecord, read_run
 
 if TYPE_CHECKING:
     from vrl_core.registry import Registry
 
-SEED_ONLY = frozenset(
-    "seed output device callbacks plugins data_placement evaluation_workers evaluate_every "
-    "evaluation_episodes checkpoint_every keep_checkpoints log_every compile dataset environment"
-    .split()
-)
-"""Keys of a run's configuration that do not tell groups apart; the data does, by its manifest."""
+TELLING = ("algorithm", "steps", "precision")
+"""Keys of a configuration that tell groups apart. The data does too, by its manifest; the rest,
+such as the seed, the device or how often to evaluate, does not change what is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,8 +173,7 @@ def _data_identity(run: RunRecord) -> str:
 
 def settings(run: RunRecord) -> dict[str, Any]:
     """The settings that tell a run from others, flat: `algorithm.bc_weight`."""
-    flat = _flat({key: run.config[key] for key in sorted(run.config) if key not in SEED_ONLY})
-    return {key: value for key, value in flat.items() if value is not None}
+    return _flat({key: run.config[key] for key in TELLING if run.config.get(key) is not None})
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -195,9 +191,7 @@ def _section(runs: list[RunRecord], registry: Registry | None) -> Section:
     references = _references(runs, registry)
     parts = _split(runs, lambda run: json.dumps(settings(run), sort_keys=True, default=str))
     labels = _labels([part[0] for part in parts])
-    groups = [
-        _group(label, part, references) for label, part in zip(labels, parts, strict=True)
-    ]
+    groups = [_group(label, part, references) for label, part in zip(labels, parts, strict=True)]
     data_row = _data_row(first, references)
     levels = [Level(name, value, ":") for name, value in _reference_levels(references)]
     if data_row:
@@ -230,7 +224,9 @@ def _labels(runs: Sequence[RunRecord]) -> list[str]:
     for run in runs:
         rivals = [settings(other) for other in runs if other.algorithm == run.algorithm]
         mine = settings(run)
-        keys = {key for other in rivals for key in {*other, *mine} if other.get(key) != mine.get(key)}
+        keys = {
+            key for other in rivals for key in {*other, *mine} if other.get(key) != mine.get(key)
+        }
         differences = [f"{key.removeprefix('algorithm.')} {mine.get(key)}" for key in sorted(keys)]
         labels.append(", ".join([run.algorithm, *differences]))
     return labels
@@ -283,14 +279,13 @@ def _references(runs: Sequence[RunRecord], registry: Registry | None) -> Referen
     if registry is None:
         return None
     from vrl_core.config import from_data
-    from vrl_core.hooks import EnvironmentConfig
 
     data = runs[0].config.get("environment") or runs[0].spec.get("environment")
     try:
-        environment = from_data(EnvironmentConfig, dict(data or {}), registry)
+        environment: EnvironmentConfig = from_data("environments", data or {}, registry)
     except VRLError:
         return None
-    return environment.references() if isinstance(environment, EnvironmentConfig) else None
+    return environment.references()
 
 
 def _same_seeds(section: Section) -> list[tuple[str, str]]:

@@ -15,7 +15,16 @@ from vrl_core.statistics import summary
 
 def seed_lines(group: Group) -> list[list[str]]:
     """Return a header and one line of texts a run."""
-    header = ["seed", "mean return", "95% interval", "episodes", "updates", "time", "from", "folder"]
+    header = [
+        "seed",
+        "mean return",
+        "95% interval",
+        "episodes",
+        "updates",
+        "time",
+        "from",
+        "folder",
+    ]
     return [header, *(_seed_line(run) for run in group.runs)]
 
 
@@ -71,7 +80,9 @@ def _speed(run: RunRecord) -> str:
 
 def _flat_text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_flat_text(part)}" for key, part in value.items() if part is not None)
+        return ", ".join(
+            f"{key} {_flat_text(part)}" for key, part in value.items() if part is not None
+        )
     if isinstance(value, list):
         return ", ".join(map(_flat_text, value))
     return value if isinstance(value, str) else json.dumps(value) if value is not None else ""

@@ -128,7 +128,8 @@ def _tiles(section: Section) -> str:
     if best.normalised is not None:
         tiles.append((f"{best.normalised:.1f}", "normalised score"))
     inner = "".join(
-        f'<div class="tile"><b>{value}</b><span>{escape(text)}</span></div>' for value, text in tiles
+        f'<div class="tile"><b>{value}</b><span>{escape(text)}</span></div>'
+        for value, text in tiles
     )
     return f'<div class="tiles">{inner}</div>'
 

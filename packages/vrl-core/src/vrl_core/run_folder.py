@@ -1,7 +1,8 @@
 """The folder of a run, and the way back from it to a trained algorithm.
 
     config.yaml          the run's configuration; its presence makes the folder a run
-    run.json             versions, code, machine, command line, data (with its spec), resumptions
+    run.json             {"seed", "steps", "finished", "time", "command", "versions", "plugins",
+                         , "git", "hardware", "dataset": {..., "spec"}, "resumed"}
     metrics.jsonl        {"step", "phase", "seconds", "updates_per_second", "<phase>/<metric>"...}
     evaluations.jsonl    {"step", "phase", "seconds", "return_mean", "return_std", "score",
                           "returns", "lengths", "successes", "seeds"}; score may be null
@@ -15,9 +16,9 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,7 @@ from typing import IO, Any, Self
 
 import torch
 
-from vrl_core.checkpoint import DamagedCheckpoint, checkpoints, load_checkpoint
+from vrl_core.checkpoint import DamagedCheckpointError, checkpoints, load_checkpoint
 from vrl_core.config import from_data, load_yaml, save_yaml, to_data
 from vrl_core.episodes import DataSpec
 from vrl_core.errors import VRLError
@@ -34,6 +35,7 @@ from vrl_core.protocols import Algorithm
 from vrl_core.registry import Registry
 from vrl_core.run_config import RunConfig
 from vrl_core.store_manifest import spec_from_data
+from vrl_core.training_state import TrainingState
 
 CONFIG = "config.yaml"
 FACTS = "run.json"
@@ -80,6 +82,7 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._remove_unused()
         self._release()
 
     def _release(self) -> None:
@@ -87,38 +90,59 @@ class RunFolder:
             self._lock.close()
             self._lock = None
 
-    def begin(self, config: RunConfig, registry: Registry, facts: Mapping[str, Any]) -> None:
-        """Write the configuration and the facts of a new run.
+    def _remove_unused(self) -> None:
+        """Leave no folder behind when nothing came of the run."""
+        if not self.exists:
+            (self.path / LOCK).unlink(missing_ok=True)
+            with suppress(OSError):  # something else lies in it
+                self.path.rmdir()
 
-        Raises `VRLError` when there is a run here already.
-        """
-        if self.exists:
+    def check(self, *, resume: bool) -> None:
+        """Refuse to begin where there is a run, and to resume where there is none."""
+        if self.exists and not resume:
             raise VRLError(
                 f"{self.path} holds a run already. Go on with it by `vrl train --resume "
                 f"{self.path}`, or choose another --output."
             )
-        self._write_facts({"format": FORMAT, "seed": config.seed, **facts, "resumed": []})
+        if resume and not self.exists:
+            raise VRLError(f"There is no run at {self.path}: it has no {CONFIG}. Begin a new one.")
+
+    def begin(self, config: RunConfig, registry: Registry, facts: Mapping[str, Any]) -> None:
+        """Write the configuration and the facts of a new run; raises as `check` does."""
+        self.check(resume=False)
+        self._write_facts(
+            {"format": FORMAT, "seed": config.seed, "finished": False, **facts, "resumed": []}
+        )
         try:
             save_yaml(self.path / CONFIG, to_data(config, registry))
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
-    def go_on(self, facts: Mapping[str, Any], data: Mapping[str, Any], step: int) -> None:
-        """Note that the run is resumed at `step`, and forget what was logged after it.
+    def go_on(self, state: TrainingState, facts: Mapping[str, Any]) -> None:
+        """Put `state` where the newest whole checkpoint left it, and forget what was logged later.
 
-        Raises `VRLError` when the data is not what the run began with.
+        Without a checkpoint the run begins again. Raises `VRLError` when the data is not what the
+        run began with, or all checkpoints are damaged.
         """
         known = self.facts()
-        before, now = known.get("data", {}).get("checksum"), data.get("checksum")
-        if before != now:
+        before, now = known.get("dataset", {}), facts["dataset"]
+        if before.get("checksum") != now["checksum"]:
             raise VRLError(
-                f"The data of {self.path} has changed: its checksum was {before} and is {now} "
-                f"({data.get('path')}). Restore the data, or start a new run."
+                f"The data of {self.path} has changed: its checksum was {before.get('checksum')} "
+                f"and is {now['checksum']} ({now['path']}). Restore the data, or start a new run."
             )
-        resumed = [*known.get("resumed", []), {"step": step, **facts}]
+        found = self.newest_checkpoint(set_aside=True)
+        if found is not None:
+            state.load_state_dict(found[1])
+        here = {name: value for name, value in facts.items() if name != "dataset"}
+        resumed = [*known.get("resumed", []), {"step": state.step, **here}]
         self._write_facts({**known, "resumed": resumed})
-        self.metrics.truncate(step)
-        self.evaluations.truncate(step)
+        self.metrics.truncate(state.step)
+        self.evaluations.truncate(state.step)
+
+    def finish(self, step: int) -> None:
+        """Note that training is over after `step` updates; phases may have ended early."""
+        self._write_facts({**self.facts(), "steps": step, "finished": True})
 
     def facts(self) -> dict[str, Any]:
         """Read `run.json`; raises `VRLError` when it is missing or damaged."""
@@ -136,9 +160,7 @@ class RunFolder:
 
         Raises `VRLError` when there is no run here or a plugin is missing.
         """
-        if not self.exists:
-            advice = "A run's folder holds a config.yaml."
-            raise VRLError(f"There is no run at {self.path}. {advice}")
+        self.check(resume=True)
         data = load_yaml(self.path / CONFIG)
         for file in data.get("plugins") or ():
             registry.load_file(file)
@@ -147,7 +169,7 @@ class RunFolder:
     def spec(self) -> DataSpec:
         """Return the spec of the data the run learns from; the data itself is not needed."""
         try:
-            return spec_from_data(self.facts()["data"]["spec"])
+            return spec_from_data(self.facts()["dataset"]["spec"])
         except (KeyError, TypeError, ValueError) as error:
             raise VRLError(f"{self.path / FACTS} does not describe the run's data.") from error
 
@@ -161,7 +183,7 @@ class RunFolder:
         for _, path in reversed(found):
             try:
                 return load_checkpoint(path)
-            except DamagedCheckpoint as error:
+            except DamagedCheckpointError as error:
                 warnings.warn(f"{error} Falling back to the one before it.")
                 if set_aside:
                     path.rename(path.with_name(f"{path.name}.damaged"))
@@ -173,7 +195,7 @@ class RunFolder:
         partial = self.path / f".{FACTS}.partial"
         try:
             partial.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-            os.replace(partial, self.path / FACTS)
+            partial.replace(self.path / FACTS)
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
@@ -208,7 +230,9 @@ def restore(
     config, spec = run.config(registry), run.spec()
     found = run.newest_checkpoint() if checkpoint == "last" else _at_step(run, checkpoint)
     if found is None:
-        raise VRLError(f"{run.path} has no checkpoint yet; go on with `vrl train --resume {run.path}`.")
+        raise VRLError(
+            f"{run.path} has no checkpoint yet; go on with `vrl train --resume {run.path}`."
+        )
     step, state = found
     algorithm = config.algorithm.build(spec, device)
     algorithm.load_state_dict(state["algorithm"])

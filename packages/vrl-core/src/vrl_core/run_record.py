@@ -114,8 +114,10 @@ def _unfinished(
 ) -> list[str]:
     problems = []
     planned, done = facts.get("steps"), last.get("step", 0)
-    if isinstance(planned, int) and done < planned:
-        problems.append(f"training has not finished: {done:,} of {planned:,} updates are logged")
+    if isinstance(planned, int) and done < planned and not facts.get("finished"):
+        text = f"training has not finished: {done:,} of {planned:,} updates are logged"
+        counted = f"; its evaluation at update {final.step:,} counts" if final else ""
+        problems.append(text + counted)
     if final is None:
         problems.append("it has never been evaluated")
     return problems

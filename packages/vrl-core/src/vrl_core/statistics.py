@@ -133,9 +133,7 @@ def _tree(
     return [[np.array(run) for run in stratum.values()] for stratum in groups.values()]
 
 
-def _resample(
-    tree: list[list[np.ndarray]], rng: np.random.Generator, resamples: int
-) -> np.ndarray:
+def _resample(tree: list[list[np.ndarray]], rng: np.random.Generator, resamples: int) -> np.ndarray:
     """Draw indices `(resamples, values)`.
 
     A run drawn into a run's place brings as many values as the place had, so that every

@@ -40,6 +40,9 @@ def check_store(folder: Path, on_episode: OnEpisode | None = None) -> Iterator[P
     their checksum (which episode and field), NaN, infinity, and returns that are not the sum of
     the rewards. Files that are unfit are named and the others are still read.
     """
+    if not (folder / MANIFEST).exists():
+        yield Problem(where=MANIFEST, message="is missing; without it no episode can be told")
+        return
     try:
         manifest = read_manifest(folder)
         layout = field_layout(manifest.spec)

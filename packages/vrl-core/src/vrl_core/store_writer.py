@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from vrl_core.episode_rows import episode_rows
 from vrl_core.episodes import DataSpec, Episode
 from vrl_core.errors import VRLError
@@ -106,11 +108,11 @@ class StoreWriter:
             length=len(episode),
             undiscounted_return=episode.undiscounted_return,
             info=_plain_info(episode, self.written),
-            checksums={name: zlib.crc32(value) for name, value in rows.items()},
+            checksums={name: zlib.crc32(value.data) for name, value in rows.items()},
         )
         with explained(self.staging):
             for name, value in rows.items():
-                self._files[name].write(memoryview(value).cast("B"))
+                self._files[name].write(value.reshape(-1).view(np.uint8).data)
             self._records.append(record)
             self._pending += 1
             self._pending_bytes += sum(value.nbytes for value in rows.values())

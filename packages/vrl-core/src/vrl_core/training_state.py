@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from vrl_core.counter_rng import mix
 from vrl_core.device import load_random_state, random_state
 from vrl_core.metrics import MetricAverages
-from vrl_core.protocols import Algorithm, Metrics
+from vrl_core.protocols import Algorithm, Metrics, Phase
 
 
 @dataclass
@@ -18,6 +19,7 @@ class TrainingState:
     """Counters, averages and the algorithm of a run, changed by the loop as it goes."""
 
     algorithm: Algorithm
+    phases: Sequence[Phase]
     device: torch.device
     step: int = 0
     """Updates done, of all phases."""
@@ -25,13 +27,21 @@ class TrainingState:
     """Number of the phase that comes next or is under way."""
     phase_step: int = 0
     """Updates of that phase done; also the number of its next batch."""
+    latest_phase: str = ""
+    """Name of the phase of the latest update."""
     seconds: float = 0.0
     """Time spent, earlier parts of a resumed run included; not reproducible."""
     averages: MetricAverages = field(default_factory=MetricAverages)
 
+    @property
+    def finished(self) -> bool:
+        """Whether every phase is over."""
+        return self.phase >= len(self.phases)
+
     def count(self, metrics: Metrics) -> None:
-        """Note one update."""
+        """Note one update of the current phase."""
         self.averages.add(metrics)
+        self.latest_phase = self.phases[self.phase].name
         self.step += 1
         self.phase_step += 1
 
@@ -49,6 +59,7 @@ class TrainingState:
             "step": self.step,
             "phase": self.phase,
             "phase_step": self.phase_step,
+            "latest_phase": self.latest_phase,
             "seconds": self.seconds,
         }
 
@@ -57,7 +68,8 @@ class TrainingState:
         self.algorithm.load_state_dict(state["algorithm"])
         self.averages.load_state_dict(state["averages"], self.device)
         self.step, self.phase = state["step"], state["phase"]
-        self.phase_step, self.seconds = state["phase_step"], state["seconds"]
+        self.phase_step, self.latest_phase = state["phase_step"], state["latest_phase"]
+        self.seconds = state["seconds"]
         load_random_state(state["random"], self.device)
 
 

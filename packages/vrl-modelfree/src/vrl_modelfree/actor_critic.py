@@ -1,7 +1,7 @@
 """Actor, twin critic and action noise of DrQ-v2 (Yarats et al. 2022), shared by all algorithms.
 
-Hidden layers run in whatever precision autocast gives them. Normalisations and output layers are
-float32: a value of 100 in bfloat16 would be known to 0.5 only.
+Hidden layers run in whatever precision autocast gives them. Normalisations and output layers keep
+the parameters' float32: a value of 100 in bfloat16 would be known to 0.5 only.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ class Trunk(nn.Module):
         self.normalisation = nn.LayerNorm(outputs)
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch embedding"]:
-        """Return values in [-1, 1], float32."""
-        return torch.tanh(self.normalisation(self.linear(features).float()))
+        """Return values in [-1, 1], in the parameters' precision."""
+        linear = self.linear(features).to(self.normalisation.weight.dtype)
+        return torch.tanh(self.normalisation(linear))
 
 
 class Actor(nn.Module):
@@ -36,15 +37,15 @@ class Actor(nn.Module):
     def __init__(self, features: int, action_size: int, feature_size: int, hidden_size: int):
         super().__init__()
         self.trunk = Trunk(features, feature_size)
-        layers = mlp([feature_size, hidden_size, hidden_size, action_size])
-        self.hidden, self.output = layers[:-1], layers[-1]
+        self.hidden = nn.Sequential(*mlp([feature_size, hidden_size, hidden_size]), nn.ReLU())
+        self.output = nn.Linear(hidden_size, action_size)
         self.apply(orthogonal)
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch action"]:
         """Return the mean actions, in [-1, 1]."""
         hidden = self.hidden(self.trunk(features))
         with torch.autocast(hidden.device.type, enabled=False):
-            return torch.tanh(self.output(hidden.float()))
+            return torch.tanh(self.output(hidden.to(self.output.weight.dtype)))
 
 
 class Critic(nn.Module):
@@ -82,7 +83,7 @@ class Critic(nn.Module):
         inputs = torch.cat((repeated, actions), -1).flatten(0, 1)
         hidden = self.hidden(inputs.expand(2, -1, -1))
         with torch.autocast(hidden.device.type, enabled=False):
-            value: Tensor = self.output(hidden.float())
+            value: Tensor = self.output(hidden.to(self.output.weight.dtype))
         return value.view(2, batch, choices)
 
 

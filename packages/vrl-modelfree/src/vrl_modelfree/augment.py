@@ -43,7 +43,7 @@ def shift(
 
 def replicate_pad(
     images: UInt8[Tensor, "batch stack channel height width"], padding: int
-) -> UInt8[Tensor, "batch stack channel height+2*padding width+2*padding"]:
+) -> UInt8[Tensor, "batch stack channel height+2*{padding} width+2*{padding}"]:
     """Surround images by copies of their border; torch's own padding does not take bytes."""
     batch, stack, channel, height, width = images.shape
     top, bottom = padding, padding + height

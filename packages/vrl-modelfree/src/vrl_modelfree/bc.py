@@ -28,7 +28,7 @@ class BC(PixelLearner):
         batches = Transitions(
             batch_size=self.config.batch_size, frame_stack=self.config.frame_stack
         )
-        return (Phase("clone", self.config.steps, batches, self.update),)
+        return (Phase("clone", self.config.steps, batches, self.update, replayable=True),)
 
     def update(self, batch: TransitionBatch[Observations]) -> Metrics:
         """Take one step on encoder and actor."""

@@ -43,7 +43,7 @@ class CriticLearner(PixelLearner):
             return_steps=config.return_steps,
             discount=config.discount,
         )
-        return (Phase("train", config.steps, batches, self.update),)
+        return (Phase("train", config.steps, batches, self.update, replayable=True),)
 
     def update(self, batch: TransitionBatch[Observations]) -> Metrics:
         """Take one step on critic and encoder, one on the actor, and move the target critic.

@@ -54,14 +54,15 @@ class Encoder(nn.Module):
     ) -> Float[Tensor, "batch feature"]:
         """Encode stacks of images; the oldest frame's channels come first."""
         stacked = images.permute(0, 1, 4, 2, 3).flatten(1, 2)
-        features: Tensor = self.convolutions(normalise(stacked)).flatten(1)
+        kind = images.device.type
+        lower = torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if lower else next(self.parameters()).dtype
+        features: Tensor = self.convolutions(normalise(stacked, dtype)).flatten(1)
         return features
 
 
-def normalise(images: UInt8[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
-    """Return `images / 255 - 1/2`, in the precision that convolutions run in."""
-    kind = images.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+def normalise(images: UInt8[Tensor, "*axes"], dtype: torch.dtype) -> Float[Tensor, "*axes"]:
+    """Return `images / 255 - 1/2`."""
     # Half-integers up to 127.5 are exact in bfloat16, so only the division rounds; in place,
     # because fresh memory costs more than the arithmetic.
     return images.to(dtype).sub_(127.5).div_(255.0)

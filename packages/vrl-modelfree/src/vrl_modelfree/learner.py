@@ -100,7 +100,9 @@ class PixelLearner:
         """Return networks, optimisers and the number of updates."""
         return {
             "networks": {name: dict(net.state_dict()) for name, net in self.networks.items()},
-            "optimisers": {name: opt.state_dict() for name, opt in self.optimisers.items()},
+            "optimisers": {
+                name: opt.state_dict()["state"] for name, opt in self.optimisers.items()
+            },
             "updates": self.updates.clone(),
         }
 
@@ -109,5 +111,8 @@ class PixelLearner:
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
         for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+            # Rates and device options are the configuration's, not the checkpoint's.
+            groups = optimiser.state_dict()["param_groups"]
+            moments = state["optimisers"][name]
+            optimiser.load_state_dict({"state": moments, "param_groups": groups})
         self.updates.copy_(state["updates"])

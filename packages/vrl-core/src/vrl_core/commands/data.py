@@ -93,6 +93,10 @@ class Check:
     """Folders of stores."""
 
 
+SIGNS = ("action.npy", "journal.jsonl")
+"""Files that tell a store which lost its manifest, or has none yet, from any other folder."""
+
+
 def check(words: Sequence[str]) -> int:
     """Run `vrl data check`."""
     given = _required(flags(Check, "check", words).stores, "check")
@@ -111,10 +115,8 @@ def _check_one(folder: Path) -> int:
     if not folder.exists() and staging_folder(folder).is_dir():
         folder = staging_folder(folder)
     unfinished = folder.suffix == STAGING_SUFFIX
-    if not unfinished and not (folder / MANIFEST).exists():
+    if not folder.is_dir() or not any((folder / n).exists() for n in (MANIFEST, *SIGNS)):
         Store.open(folder)  # says why there is none
-    if not folder.is_dir():
-        raise VRLError(f"There is no folder {folder}.")
     problems = []
     with shown_reading(f"checking {folder}") as on_episode:
         for problem in (check_staging if unfinished else check_store)(folder, on_episode):
@@ -157,8 +159,6 @@ class Stats:
 
 def stats(words: Sequence[str]) -> int:
     """Run `vrl data stats`."""
-    from rich.console import Console
-
     from vrl_core import data_statistics
     from vrl_core.store import Store
 
@@ -169,7 +169,7 @@ def stats(words: Sequence[str]) -> int:
     elif given.markdown:
         print(data_statistics.statistics_markdown(stores), end="")
     else:
-        Console().print(data_statistics.statistics_table(stores))
+        data_statistics.print_statistics(stores)
     return 0
 
 

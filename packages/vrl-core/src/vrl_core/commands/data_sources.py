@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from functools import partial
+import inspect
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import MISSING
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
 
@@ -38,7 +43,7 @@ def collect(words: Sequence[str], registry: Registry) -> int:
         "collect",
         "Make a dataset in a simulator. Run it again after an interruption: it continues.",
         [
-            ("dataset", Annotated[kind, tyro.conf.arg(name="")], dataclasses.MISSING),
+            ("dataset", Annotated[kind, tyro.conf.arg(name="")], MISSING),
             ("output", Output, None),
             ("workers", Workers, None),
         ],
@@ -71,7 +76,7 @@ def _collector(words: Sequence[str], registry: Registry) -> type[DatasetConfig]:
 
 
 def _value_of(flag: str, words: Sequence[str]) -> str | None:
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in zip_longest(words, words[1:]):
         if word == flag:
             return following
         if word.startswith(flag + "="):
@@ -98,7 +103,7 @@ def convert(words: Sequence[str], registry: Registry) -> int:
         f"convert {name}",
         "Turn files of another format into a store. Run it again after an interruption.",
         [
-            ("dataset", kind, dataclasses.MISSING),
+            ("dataset", kind, MISSING),
             ("store", Target, None),
             ("output", Output, None),
             ("workers", Workers, None),
@@ -124,6 +129,8 @@ def _recognised(path: Path, registry: Registry) -> str:
     if not path.exists():
         hint = f"There is also no file or folder {path}."
         raise unknown_name("dataset", str(path), registry.names("datasets"), hint)
+    if (path / "manifest.json").is_file():
+        raise VRLError(f"{path} is a store already. Train on it with --data {path}")
     options: Mapping[str, Any] = registry.options("datasets")
     names = [
         name
@@ -132,7 +139,9 @@ def _recognised(path: Path, registry: Registry) -> str:
     ]
     if len(names) == 1:
         return names[0]
-    readers = ", ".join(names or [name for name, kind in options.items() if _has_path(kind)])
+    readers = ", ".join(
+        names or [n for n, kind in options.items() if _has_path(kind) and n != "store"]
+    )
     problem = "is of a format that several datasets read" if names else "has no format known here"
     raise VRLError(
         f"{path} {problem}. Name the dataset: vrl data convert DATASET --dataset.path {path} "
@@ -160,10 +169,30 @@ def download(words: Sequence[str], registry: Registry) -> int:
     name = identifier.split("/")[0]
     if name not in sources:
         raise unknown_name("dataset to download", name, sources, "See: vrl plugins")
-    fetch = partial(sources[name].download, identifier)
-    result = tyro.cli(fetch, prog=f"vrl data download {identifier}", args=list(rest))
+    fetch: Any = sources[name].download
+    description = (inspect.getdoc(fetch) or "").partition("\n\n")[0]
+    given = _parse(f"download {identifier}", description, _parameters(fetch), rest)
+    with _readable_warnings():
+        result = fetch(identifier, **vars(given))
     _report(result)
     return 0
+
+
+def _parameters(function: Any) -> list[tuple[str, Any, Any]]:
+    """Return name, type and default of a function's parameters but the first, which is given.
+
+    Only their annotations are resolved: what a function returns may be known to type checkers only.
+    """
+    _, *parameters = inspect.signature(function).parameters.values()
+    annotations = {each.name: each.annotation for each in parameters}
+    holder = type("Parameters", (), {"__annotations__": annotations})
+    module = vars(sys.modules[function.__module__])
+    hints = get_type_hints(holder, globalns=module, include_extras=True)
+    missing = inspect.Parameter.empty
+    return [
+        (each.name, hints[each.name], MISSING if each.default is missing else each.default)
+        for each in parameters
+    ]
 
 
 def _parse(
@@ -174,7 +203,7 @@ def _parse(
         "Flags",
         [
             (name, annotation)
-            if default is dataclasses.MISSING
+            if default is MISSING
             else (name, annotation, dataclasses.field(default=default))
             for name, annotation, default in fields
         ],
@@ -187,10 +216,33 @@ def _write(config: DatasetConfig, output: Path | None, workers: int | None) -> N
     from vrl_core.ingest import write_store
     from vrl_core.ingest_progress import shown_progress
 
-    folder = output or default_folder(config.build().spec)
-    with shown_progress(str(folder)) as on_progress:
-        store = write_store(config, folder, workers=workers, on_progress=on_progress)
+    folder = output or _default_folder_of(config)
+    try:
+        with _readable_warnings(), shown_progress(str(folder)) as on_progress:
+            store = write_store(config, folder, workers=workers, on_progress=on_progress)
+    except KeyboardInterrupt:
+        kept = f"{folder}: what was written is kept; the same command continues."
+        print(kept, file=sys.stderr)
+        raise
     _report(store)
+
+
+def _default_folder_of(config: DatasetConfig) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the dataset is opened once more for writing
+        return default_folder(config.build().spec)
+
+
+@contextmanager
+def _readable_warnings() -> Iterator[None]:
+    """Print warnings as a line for a reader, without the place in the code that gave them."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def default_folder(spec: DataSpec) -> Path:
@@ -208,7 +260,7 @@ def _report(result: Store | Path | None) -> None:
     """Say what there is now, and what one can do with it."""
     from rich.console import Console
 
-    from vrl_core.data_statistics import statistics_table
+    from vrl_core.data_statistics import print_statistics
     from vrl_core.store import Store
 
     if not isinstance(result, Store):
@@ -216,6 +268,6 @@ def _report(result: Store | Path | None) -> None:
             print(result)
         return
     console = Console(highlight=False, soft_wrap=True)
-    console.print(statistics_table([result]))
+    print_statistics([result])
     console.print(f"{result.path}  ({len(result)} episodes, {result.size / 1e6:,.0f} MB)")
     console.print(f"[dim]look at it: vrl data view {result.path}[/dim]")

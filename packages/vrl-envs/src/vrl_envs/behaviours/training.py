@@ -21,7 +21,7 @@ from dm_control import suite
 from safetensors.torch import load_file, save_file
 from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig, StateBatch
 
-EPISODE_STEPS = 500  # 1000 simulator steps at an action repeat of 2
+SIMULATOR_STEPS = 1000  # in an episode of the suite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,8 @@ class BehaviourTraining:
     """dm_control task as `domain_task`, such as `walker_walk`."""
     steps: int = 400_000
     """Agent steps in all; a simulator step more for each, because actions repeat twice."""
+    action_repeat: int = 2
+    """Simulator steps for each action; the datasets have 2."""
     seed: int = 0
     """Seed of the networks, the exploration, the batches and the episodes' first states."""
     random_steps: int = 5_000
@@ -51,9 +53,11 @@ class BehaviourTraining:
 
 
 class StateTask:
-    """A dm_control task on its flat state, action repeat 2, episodes of 500 agent steps."""
+    """A dm_control task on its flat state; episodes of 1000 simulator steps."""
 
-    def __init__(self, task: str) -> None:
+    def __init__(self, task: str, action_repeat: int = 2) -> None:
+        self.action_repeat = action_repeat
+        self.episode_steps = SIMULATOR_STEPS // action_repeat
         domain, _, name = task.partition("_")
         self.environment = suite.load(domain, name, task_kwargs={"random": 0})
         self.physics = self.environment.physics
@@ -66,9 +70,9 @@ class StateTask:
         return flat(self.environment.reset().observation)
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float]:
-        """Apply an action twice; return the observation and the rewards' sum."""
+        """Apply an action, repeated; return the observation and the rewards' sum."""
         reward = 0.0
-        for _ in range(2):
+        for _ in range(self.action_repeat):
             step = self.environment.step(action)
             reward += step.reward
         return flat(step.observation), reward
@@ -89,12 +93,14 @@ class StateEpisode:
     rewards: np.ndarray
 
 
-def run_episode(task: StateTask, seed: int, act: Callable[[np.ndarray], np.ndarray]) -> StateEpisode:
+def run_episode(
+    task: StateTask, seed: int, act: Callable[[np.ndarray], np.ndarray]
+) -> StateEpisode:
     """Run `act` for one episode from the first state of `seed`."""
     observation = task.reset(seed)
     observations, positions = [observation], [task.physics.data.qpos.copy()]
     actions, rewards = [], []
-    for _ in range(EPISODE_STEPS):
+    for _ in range(task.episode_steps):
         # Halves are what a replay file stores, so the executed action is one exactly.
         action = act(observation).astype(np.float16).astype(np.float32)
         observation, reward = task.step(action)
@@ -113,13 +119,15 @@ def run_episode(task: StateTask, seed: int, act: Callable[[np.ndarray], np.ndarr
 class EpisodeReplay:
     """All episodes so far as flat arrays, with n-step transitions drawn uniformly."""
 
-    def __init__(self, capacity: int, observation: int, position: int, action: int) -> None:
-        episodes = capacity // EPISODE_STEPS + 1
+    def __init__(
+        self, episodes: int, steps: int, *, observation: int, position: int, action: int
+    ) -> None:
+        self.steps = steps
         self.arrays = {
-            "observations": np.zeros((episodes, EPISODE_STEPS + 1, observation), np.float32),
-            "positions": np.zeros((episodes, EPISODE_STEPS + 1, position), np.float32),
-            "actions": np.zeros((episodes, EPISODE_STEPS, action), np.float32),
-            "rewards": np.zeros((episodes, EPISODE_STEPS), np.float32),
+            "observations": np.zeros((episodes, steps + 1, observation), np.float32),
+            "positions": np.zeros((episodes, steps + 1, position), np.float32),
+            "actions": np.zeros((episodes, steps, action), np.float32),
+            "rewards": np.zeros((episodes, steps), np.float32),
         }
         self.episodes = 0
 
@@ -131,13 +139,13 @@ class EpisodeReplay:
 
     def batch(self, rng: np.random.Generator, size: int, steps: int, discount: float) -> StateBatch:
         """Draw transitions; windows cut off by the time limit bootstrap from its last state."""
-        index = rng.integers(self.episodes * EPISODE_STEPS, size=size)
-        episode, start = index // EPISODE_STEPS, index % EPISODE_STEPS
-        end = np.minimum(start + steps, EPISODE_STEPS)
+        index = rng.integers(self.episodes * self.steps, size=size)
+        episode, start = index // self.steps, index % self.steps
+        end = np.minimum(start + steps, self.steps)
         reward = np.zeros(size, np.float32)
         for k in range(steps):
-            inside = start + k < EPISODE_STEPS
-            row = np.minimum(start + k, EPISODE_STEPS - 1)
+            inside = start + k < self.steps
+            row = np.minimum(start + k, self.steps - 1)
             reward += inside * discount**k * self.arrays["rewards"][episode, row]
         observations = self.arrays["observations"]
         return StateBatch(
@@ -150,7 +158,9 @@ class EpisodeReplay:
 
     def state(self) -> dict[str, torch.Tensor]:
         """The filled part of every array."""
-        return {name: torch.from_numpy(a[: self.episodes].copy()) for name, a in self.arrays.items()}
+        return {
+            name: torch.from_numpy(a[: self.episodes].copy()) for name, a in self.arrays.items()
+        }
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Fill the arrays from `state()`."""
@@ -165,11 +175,18 @@ class BehaviourRun:
     def __init__(self, config: BehaviourTraining, folder: Path) -> None:
         torch.manual_seed(config.seed)
         self.config, self.folder = config, folder
-        self.task = StateTask(config.task)
+        self.task = StateTask(config.task, config.action_repeat)
         sizes = (self.task.observation_size, self.task.action_size)
         self.agent = SoftActorCritic(config.agent, *sizes)
         positions = self.task.physics.data.qpos.size
-        self.replay = EpisodeReplay(config.steps, sizes[0], positions, sizes[1])
+        episode_steps = self.task.episode_steps
+        self.replay = EpisodeReplay(
+            config.steps // episode_steps + 1,
+            episode_steps,
+            observation=sizes[0],
+            position=positions,
+            action=sizes[1],
+        )
         self.rng = np.random.default_rng(config.seed)
         self.updates = 0
         (folder / "policies").mkdir(parents=True, exist_ok=True)
@@ -180,7 +197,7 @@ class BehaviourRun:
     @property
     def steps(self) -> int:
         """Agent steps taken so far."""
-        return self.replay.episodes * EPISODE_STEPS
+        return self.replay.episodes * self.replay.steps
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """Sample the stochastic policy's action for one observation."""
@@ -203,7 +220,7 @@ class BehaviourRun:
         if self.steps <= self.config.random_steps:
             return {}
         config = self.config
-        for _ in range(round(EPISODE_STEPS * config.updates_per_step)):
+        for _ in range(round(self.replay.steps * config.updates_per_step)):
             batch = self.replay.batch(
                 self.rng, config.batch_size, config.return_steps, config.agent.discount
             )

@@ -1,0 +1,215 @@
+"""Updates a second and peak memory of BC, DrQ+BC and CQL, beside a straightforward version.
+
+    python benchmarks/modelfree.py                          # all three, a few minutes
+    python benchmarks/modelfree.py --algorithms drq-bc --updates 20 --rounds 3 --json out.json
+
+Every measurement is a process of its own and includes drawing the batch; VRL's and the
+straightforward one alternate, so that both meet the same machine. VRL runs as `vrl train` runs
+it: from a store on disk, with the training process's allocator settings and the `auto` precision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from straightforward import Agent, Frames
+
+from vrl_core.allocator import SETTINGS
+from vrl_core.device import use_free_cores
+from vrl_core.episodes import DataSpec, Episode, FieldSpec
+from vrl_core.replay import Replay
+from vrl_core.store import Store
+from vrl_core.store_writer import StoreWriter
+from vrl_modelfree.config import BCConfig, CQLConfig, DrQBCConfig
+from vrl_modelfree.learner import PixelLearner
+
+ALGORITHMS = {"bc": BCConfig, "drq-bc": DrQBCConfig, "cql": CQLConfig}
+VARIANTS = {
+    "straightforward": "float32, default allocator",
+    "straightforward-allocator": "float32, VRL's allocator settings",
+    "vrl-float32": "VRL in float32",
+    "vrl": "VRL as it runs",
+}
+ACTIONS, LENGTH, WARM_UP = 6, 250, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """What one process measured: seconds of each update, peak resident megabytes."""
+
+    seconds: list[float]
+    megabytes: float
+
+
+def main() -> None:
+    """Measure, print a table, and write JSON if asked."""
+    arguments = parse_arguments()
+    if arguments.child:
+        print(json.dumps(dataclasses.asdict(measure(*arguments.child, arguments))))
+        return
+    results: dict[str, dict[str, list[Measurement]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "store"
+        write_random_store(store, arguments.size, arguments.episodes)
+        for _ in range(arguments.rounds):
+            for algorithm in arguments.algorithms:
+                for variant in arguments.variants:
+                    taken = run_process(algorithm, variant, store, arguments)
+                    results.setdefault(algorithm, {}).setdefault(variant, []).append(taken)
+    rows = [row for algorithm, found in results.items() for row in summarise(algorithm, found)]
+    show(rows, arguments)
+    if arguments.json:
+        machine = {"threads": torch.get_num_threads(), "torch": torch.__version__}
+        arguments.json.write_text(json.dumps({"machine": machine, "results": rows}, indent=2))
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    add = parser.add_argument
+    add("--algorithms", nargs="+", choices=ALGORITHMS, default=list(ALGORITHMS))
+    add("--variants", nargs="+", choices=VARIANTS, default=["straightforward", "vrl"])
+    add("--updates", type=int, default=10, help="timed updates in each process")
+    add("--rounds", type=int, default=2, help="processes for each variant, alternating")
+    add("--batch-size", type=int, default=256)
+    add("--size", type=int, default=84, help="height and width of the images")
+    add("--episodes", type=int, default=20, help=f"random episodes of {LENGTH} steps in the store")
+    add("--json", type=Path, help="file for the results")
+    add("--child", nargs=3, metavar=("ALGORITHM", "VARIANT", "STORE"), help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def write_random_store(folder: Path, size: int, episodes: int) -> None:
+    """Write episodes of noise: an update costs the same on them."""
+    images = {"image": FieldSpec((size, size, 3), "uint8")}
+    spec = DataSpec(
+        task="walker_walk", observations=images, action_size=ACTIONS, behaviour="expert"
+    )
+    random = np.random.default_rng(0)
+    none = np.zeros(LENGTH, bool)
+    with StoreWriter(folder, spec, episodes=episodes, origin={"benchmark": "noise"}) as writer:
+        for _ in range(episodes):
+            shape = (LENGTH + 1, size, size, 3)
+            writer.append(
+                Episode(
+                    observations={"image": random.integers(0, 256, shape, dtype=np.uint8)},
+                    actions=random.uniform(-1, 1, (LENGTH, ACTIONS)).astype(np.float32),
+                    rewards=random.random(LENGTH, dtype=np.float32),
+                    terminations=none,
+                    truncations=none,
+                )
+            )
+        writer.finish()
+
+
+def run_process(
+    algorithm: str, variant: str, store: Path, arguments: argparse.Namespace
+) -> Measurement:
+    """Measure in a fresh process with the variant's allocator settings."""
+    environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    if variant != "straightforward":
+        environment |= SETTINGS
+    command = [sys.executable, __file__, "--child", algorithm, variant, str(store)]
+    command += ["--updates", str(arguments.updates), "--batch-size", str(arguments.batch_size)]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return Measurement(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure(
+    algorithm: str, variant: str, folder: str, arguments: argparse.Namespace
+) -> Measurement:
+    """Time updates in this process, each with the drawing of its batch."""
+    use_free_cores()
+    torch.manual_seed(0)
+    prepare = prepare_vrl if variant.startswith("vrl") else prepare_straightforward
+    update = prepare(algorithm, variant, Store.open(folder), arguments.batch_size)
+    seconds = list(timed(update, arguments.updates))
+    # Linux counts kilobytes, macOS bytes.
+    unit = 1e6 if sys.platform == "darwin" else 1e3
+    return Measurement(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+
+
+def timed(update: Callable[[], Any], updates: int) -> Iterator[float]:
+    """Run a few updates to warm up, then yield the wall seconds of each."""
+    for _ in range(WARM_UP):
+        update()
+    for _ in range(updates):
+        start = time.perf_counter()
+        update()
+        yield time.perf_counter() - start
+
+
+def prepare_vrl(algorithm: str, variant: str, store: Store, batch: int) -> Callable[[], Any]:
+    """Return VRL's update with its batch from the store."""
+    precision = "float32" if variant == "vrl-float32" else "auto"
+    config = ALGORITHMS[algorithm](batch_size=batch, precision=precision)
+    learner: PixelLearner = config.build(store.spec, torch.device("cpu"))
+    (phase,) = learner.phases
+    batches = Replay(store, torch.device("cpu")).stream(phase.batches, seed=0)
+    return lambda: phase.update(next(batches))
+
+
+def prepare_straightforward(
+    algorithm: str, variant: str, store: Store, batch: int
+) -> Callable[[], Any]:
+    """Return the straightforward update, with the frames in memory."""
+    del variant  # only the process's environment differs
+    images = np.ascontiguousarray(store.fields["observation.image"].transpose(0, 3, 1, 2))
+    actions, rewards = np.array(store.fields["action"]), np.array(store.fields["reward"])
+    frames = Frames(images, actions, rewards, LENGTH)
+    agent = Agent(algorithm, images.shape[-1], ACTIONS)
+    steps = 1 if algorithm == "bc" else 3
+    return lambda: agent.update(frames.sample(batch, steps))
+
+
+def summarise(algorithm: str, found: dict[str, list[Measurement]]) -> list[dict[str, Any]]:
+    """Return a row for each variant; ratios are to the first one."""
+    rows: list[dict[str, Any]] = []
+    for variant, measurements in found.items():
+        middle = statistics.median(second for one in measurements for second in one.seconds)
+        rows.append(
+            {
+                "algorithm": algorithm,
+                "variant": variant,
+                "updates_per_second": 1 / middle,
+                "ratio": 1 / middle / rows[0]["updates_per_second"] if rows else 1.0,
+                "peak_megabytes": max(one.megabytes for one in measurements),
+            }
+        )
+    return rows
+
+
+def show(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
+    """Print the table."""
+    size, batch = arguments.size, arguments.batch_size
+    table = Table(title=f"Batch {batch}, 9x{size}x{size}, median of single updates")
+    for name in ("algorithm", "variant", "what it is"):
+        table.add_column(name)
+    for name in ("updates/s", "ratio", "peak MB"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        numbers = f"{row['updates_per_second']:.2f}", f"{row['ratio']:.2f}"
+        memory = f"{row['peak_megabytes']:,.0f}"
+        name = row["variant"]
+        table.add_row(row["algorithm"], name, VARIANTS[name], *numbers, memory)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""An environment that shows something else than the data is refused, with the way out."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from vrl_core.agreement import check_identity, check_layout
+from vrl_core.episodes import DataSpec, FieldSpec
+from vrl_core.errors import VRLError
+from vrl_core.evaluation_workers import Layout
+from vrl_core.hooks import EnvironmentConfig
+
+IMAGE = FieldSpec((64, 64, 3), "uint8")
+SPEC = DataSpec(
+    task="walker_walk",
+    observations={"image": IMAGE},
+    action_size=6,
+    action_repeat=2,
+    render_quality="fast",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendered(EnvironmentConfig):
+    rendering: str = "fast"
+    action_repeat: int = 2
+
+
+def test_agreement_is_accepted() -> None:
+    check_identity(SPEC, Rendered())
+    check_identity(SPEC, EnvironmentConfig())  # says nothing of either
+    check_identity(replace(SPEC, render_quality=None), Rendered(rendering="reference"))
+    more = {"image": IMAGE, "state": FieldSpec((3,), "float32")}
+    check_layout(SPEC, Layout(more, 6, 30.0))
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        (Rendered(rendering="reference"), "render quality 'fast', the environment 'reference'"),
+        (Rendered(action_repeat=4), "action repeat 2, the environment 4.*--allow-mismatch"),
+    ],
+)
+def test_other_pixels_and_times_are_refused(environment: Rendered, words: str) -> None:
+    with pytest.raises(VRLError, match=words):
+        check_identity(SPEC, environment)
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        (Layout({"image": IMAGE}, 21, 30.0), "6 numbers, the environment of 21.*'walker_walk'"),
+        (Layout({"state": FieldSpec((24,), "float32")}, 6, 30.0), "'image'.*only: state"),
+        (
+            Layout({"image": FieldSpec((84, 84, 3), "uint8")}, 6, 30.0),
+            "64×64×3 in the data and 84×84×3 in the environment.*size=64",
+        ),
+    ],
+)
+def test_other_sizes_are_refused(layout: Layout, words: str) -> None:
+    with pytest.raises(VRLError, match=words):
+        check_layout(SPEC, layout)

@@ -1,0 +1,228 @@
+import contextlib
+import json
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from counting_dataset import Counting, CountingDataset
+from vrl_core.commands.data import main
+from vrl_core.commands.data_sources import default_folder
+from vrl_core.episodes import DataSpec, Episode, FieldSpec
+from vrl_core.errors import VRLError
+from vrl_core.hooks import DatasetConfig, hookimpl
+from vrl_core.registry import Registry
+from vrl_core.store import Store
+
+if TYPE_CHECKING:
+    Unresolvable = Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tapes(DatasetConfig):
+    """Files of which each ends in .tape."""
+
+    path: str
+    episodes: int = 2
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        return path.suffix == ".tape"
+
+    @classmethod
+    def download(cls, identifier: str, *, output: Path, episodes: int = 2) -> "Unresolvable":
+        """Fetch tapes."""
+        from vrl_core.ingest import write_store
+
+        return write_store(Counting(task=identifier, episodes=episodes), output, workers=1)
+
+    def build(self) -> CountingDataset:
+        warnings.warn("two tapes are lost", UserWarning)
+        return CountingDataset(Counting(episodes=self.episodes))
+
+
+@pytest.fixture
+def registry() -> Registry:
+    module = ModuleType("sources")
+    module.vrl_datasets = hookimpl(lambda: {"counting": Counting, "tapes": Tapes})
+    module.vrl_datasets.__name__ = "vrl_datasets"
+    return Registry(installed=False, modules=[module])
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent)]))
+
+
+COLLECT = ["collect", "--task", "count_up", "--workers", "1"]
+
+
+def test_collect_finds_the_dataset_by_its_task(registry: Registry, capsys):
+    words = ["--quality", "bad", "--size", "8", "--episodes", "3", "--steps", "4"]
+    assert main([*COLLECT, *words], registry) == 0
+    store = Store.open("data/count_up/bad/8px-fast")
+    assert store.lengths.tolist() == [4, 5, 6]
+    assert "count_up" in capsys.readouterr().out
+
+
+def test_collect_continues_where_it_stopped(registry: Registry):
+    with pytest.raises(VRLError, match="Episode 2 could not be made"):
+        main([*COLLECT, "--fails-at", "2", "--output", "out"], registry)
+    with pytest.raises(VRLError, match="fails_at was 2, now -1"):
+        main([*COLLECT, "--output", "out"], registry)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["collect"], "which task with --task. Known: count_down, count_up"),
+        (["collect", "--task", "count_upp"], "no task named 'count_upp'. Did you mean 'count_up'"),
+        ([*COLLECT, "--quality", "goood"], "no quality named 'goood'. Did you mean 'good'"),
+        (["colect"], "no data command named 'colect'. Did you mean 'collect'"),
+        (["convert", "nowhere", "out"], "no file or folder nowhere"),
+        (["download", "tape/x"], "no dataset to download named 'tape'. Did you mean 'tapes'"),
+        (["check", "nowhere"], "no store at nowhere"),
+        (["stats"], "at least one store"),
+    ],
+)
+def test_slips_are_explained(registry: Registry, words, message):
+    with pytest.raises(VRLError, match=message):
+        main(words, registry)
+
+
+def test_an_unknown_flag_is_answered_with_the_nearest(registry: Registry, capsys):
+    with pytest.raises(SystemExit):
+        main([*COLLECT, "--epsodes", "3"], registry)
+    assert "--episodes" in capsys.readouterr().err
+
+
+def test_without_collectors_the_way_to_one_is_named():
+    with pytest.raises(VRLError, match="pip install vrl-envs"):
+        main(COLLECT, Registry(installed=False))
+
+
+def test_convert_recognises_files(registry: Registry, tmp_path: Path):
+    (tmp_path / "old.tape").touch()
+    assert main(["convert", "old.tape", "out", "--workers", "1"], registry) == 0
+    assert len(Store.open("out")) == 2
+    (tmp_path / "old.disk").touch()
+    with pytest.raises(VRLError, match="out is a store already"):
+        main(["convert", "out", "out2"], registry)
+    with pytest.raises(VRLError, match=r"no format known here.*DATASET one of: tapes"):
+        main(["convert", "old.disk", "out2"], registry)
+
+
+def test_a_warning_is_printed_once_for_a_reader(registry: Registry, tmp_path: Path, capsys):
+    (tmp_path / "old.tape").touch()
+    assert main(["convert", "old.tape", "--workers", "2"], registry) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "tapes" in line]
+    assert lines == ["warning: two tapes are lost"]
+    assert len(Store.open("data/count_up/good/4px-fast")) == 2
+
+
+def test_convert_takes_a_dataset_by_name(registry: Registry):
+    words = ["tapes", "--dataset.path", "x", "--dataset.episodes", "1", "--output", "out"]
+    assert main(["convert", *words, "--workers", "1"], registry) == 0
+    assert len(Store.open("out")) == 1
+
+
+def test_download_is_the_datasets_own(registry: Registry):
+    assert main(["download", "tapes/a/b", "--output", "out", "--episodes", "1"], registry) == 0
+    assert Store.open("out").spec.task == "tapes/a/b"
+
+
+def test_check_exits_with_one_when_a_store_is_damaged(
+    registry: Registry, counting_store: Store, capsys
+):
+    path = counting_store.path
+    assert main(["check", str(path)], registry) == 0
+    assert "OK" in capsys.readouterr().out
+    file = path / "reward.npy"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    assert main(["check", str(path)], registry) == 1
+    assert "reward.npy, episode 2: does not match its checksum" in capsys.readouterr().out
+
+
+def test_check_of_an_unfinished_store_says_how_far_it_is(registry: Registry, capsys):
+    with pytest.raises(VRLError):
+        main([*COLLECT, "--fails-at", "2", "--output", "out"], registry)
+    assert main(["check", "out"], registry) == 0
+    assert "sound so far (2 of 5 episodes" in capsys.readouterr().out
+
+
+def test_check_misses_a_manifest(registry: Registry, counting_store: Store, capsys):
+    (counting_store.path / "manifest.json").unlink()
+    assert main(["check", str(counting_store.path)], registry) == 1
+    assert "manifest.json: is missing" in capsys.readouterr().out
+
+
+def test_an_interruption_says_what_is_kept(registry: Registry, monkeypatch, capsys):
+    make = CountingDataset.__getitem__
+
+    def interrupted(dataset: CountingDataset, index: int) -> Episode:
+        if index == 3:
+            raise KeyboardInterrupt
+        return make(dataset, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CountingDataset, "__getitem__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            main([*COLLECT, "--output", "out"], registry)
+    assert "out: what was written is kept" in capsys.readouterr().err
+    assert main(["check", "out"], registry) == 0
+    assert "sound so far (3 of 5 episodes" in capsys.readouterr().out
+    assert main([*COLLECT, "--output", "out"], registry) == 0
+
+
+def test_stats_in_three_forms(registry: Registry, counting_store: Store, capsys):
+    path = str(counting_store.path)
+    assert main(["stats", path, path], registry) == 0
+    table = capsys.readouterr().out
+    assert "Std. Dev." in table
+    assert table.count("22.3") == 2
+    assert main(["stats", "--json", path], registry) == 0
+    assert json.loads(capsys.readouterr().out)[0]["timesteps"] == 21
+    assert main(["stats", "--markdown", path], registry) == 0
+    assert capsys.readouterr().out.startswith("| Task |")
+
+
+def test_view_writes_beside_the_store(registry: Registry, counting_store: Store, tmp_path: Path):
+    assert main(["view", str(counting_store.path), "--episodes", "0", "2"], registry) == 0
+    text = (tmp_path / "counting.html").read_text()
+    assert "Episode 0" in text
+    assert "Episode 1" not in text
+
+
+def test_export_says_how_to_read_it(
+    registry: Registry, counting_store: Store, minari_root: Path, capsys
+):
+    words = ["--output", "out/count/good-v0"]
+    assert main(["export", str(counting_store.path), *words], registry) == 0
+    assert 'minari.load_dataset("count/good-v0")' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [[], ["collect"], ["convert"], ["convert", "tapes"], ["check"]])
+def test_help_is_there(registry: Registry, capsys, command):
+    with contextlib.suppress(SystemExit):  # tyro leaves, our own pages return
+        assert main([*command, "--help"], registry) == 0
+    assert "usage" in capsys.readouterr().out.lower()
+
+
+def test_default_places():
+    def spec(shape: tuple[int, ...], quality: str | None) -> DataSpec:
+        image = {"image": FieldSpec(shape, "uint8")}
+        names = {"task": "walker_walk", "behaviour": "expert"}
+        return DataSpec(**names, observations=image, action_size=1, render_quality=quality)
+
+    parent = Path("data/walker_walk/expert")
+    assert default_folder(spec((84, 84, 3), "reference")) == parent / "84px"
+    assert default_folder(spec((64, 64, 3), "fast")) == parent / "64px-fast"
+    assert default_folder(spec((48, 64, 3), "fast")) == parent / "48x64px-fast"
+    assert default_folder(spec((5,), None)) == parent / "state"

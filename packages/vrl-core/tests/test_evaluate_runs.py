@@ -1,0 +1,111 @@
+"""`vrl evaluate` from a trained run to its table, files and videos."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tiny_runs import registry, run_config, train_tiny
+from vrl_core.commands.evaluate import main
+from vrl_core.errors import VRLError
+from vrl_core.evaluate_runs import (
+    EvaluationRequest,
+    evaluate_run,
+    joined_rows,
+    parse_overrides,
+    run_row,
+)
+from vrl_core.run_record import read_run
+from vrl_core.video import read_video
+
+
+@pytest.fixture
+def run(counting_store, tmp_path: Path) -> Path:
+    return train_tiny(run_config(counting_store.path), tmp_path / "runs" / "seed1").path
+
+
+def vrl_evaluate(*words: object) -> None:
+    arguments = [*map(str, words), "--workers", "0", "--device", "cpu"]
+    assert main(arguments, registry()) == 0
+
+
+def test_a_run_is_evaluated_and_its_result_is_found_again(run: Path, capsys) -> None:
+    vrl_evaluate(run, "--episodes", 5, "--video", 2, "--gif")
+    text = capsys.readouterr().out
+    assert "tiny seed 1" in text
+    assert "0% is 0 (random), 100% is 10 (expert)" in text
+    videos = sorted(file.name for file in (run / "videos").iterdir())
+    assert [name for name in videos if name.endswith("mp4")] == [
+        "step_00000028-seed0-episode0.mp4",
+        "step_00000028-seed0-episode1.mp4",
+    ]
+    assert len(videos) == 4
+    assert read_video(run / "videos" / videos[1]).shape == (6, 256, 256, 3)
+    final = read_run(run).final
+    assert final is not None
+    assert (final.step, len(final.returns)) == (28, 5)
+    assert final.source == "evaluations/step_00000028-seed0-5episodes.json"
+
+
+def test_json_says_everything_and_nothing_else_is_printed(run: Path, capsys) -> None:
+    vrl_evaluate(run, "--episodes", 3, "--json", "--checkpoint", 25)
+    (data,) = json.loads(capsys.readouterr().out)
+    assert (data["step"], data["algorithm"], data["training_seed"]) == (25, "tiny", 1)
+    assert data["summary"]["mean"] == pytest.approx(sum(data["returns"]) / 3)
+    assert data["normalised"] == pytest.approx(10 * data["summary"]["mean"])
+    assert data["environment"]["name"] == "counting"
+    assert data["lengths"] == [5, 5, 5]
+
+
+def test_seeds_are_joined(run: Path, counting_store) -> None:
+    other = train_tiny(run_config(counting_store.path, seed=2), run.parent / "seed2").path
+    request = EvaluationRequest(episodes=3, workers=0, device="cpu")
+    results = [evaluate_run(folder, request, registry()) for folder in (run, other)]
+    (row,) = joined_rows(results)
+    assert row.name == "tiny, all"
+    assert (row.summary.n, row.summary.runs) == (6, 2)
+    means = [run_row(result).summary.mean for result in results]
+    assert row.summary.mean == pytest.approx(sum(means) / 2)
+
+
+def test_another_render_quality_is_refused_unless_it_is_wanted(run: Path, capsys) -> None:
+    words = (run, "--episodes", 1, "--environment", "rendering=reference")
+    with pytest.raises(VRLError, match=r"'fast'.*'reference'.*--allow-mismatch"):
+        vrl_evaluate(*words)
+    vrl_evaluate(*words, "--allow-mismatch")
+    capsys.readouterr()
+    # It is kept, but it is no result of the run.
+    assert len(list((run / "evaluations").glob("*rendering=reference.json"))) == 1
+    final = read_run(run).final
+    assert final is not None
+    assert final.source == "evaluations.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("size=20", "16×16×3 in the data and 20×20×3"),
+        ("action_size=3", "actions of 2 numbers, the environment of 3"),
+        ("sise=16", "Did you mean 'size'"),
+        ("size", "not of the form KEY=VALUE"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(run: Path, override: str, words: str) -> None:
+    with pytest.raises(VRLError, match=words):
+        vrl_evaluate(run, "--environment", override, "--allow-mismatch")
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(VRLError, match=r"not a run's folder: it has no config\.yaml"):
+        vrl_evaluate(tmp_path)
+
+
+def test_override_values_are_those_of_yaml() -> None:
+    words = ["task=walker_run", "size=84", "scale=1e-4", "shadows=false", "note=a=b"]
+    assert parse_overrides(words) == {
+        "task": "walker_run",
+        "size": 84,
+        "scale": 1e-4,
+        "shadows": False,
+        "note": "a=b",
+    }

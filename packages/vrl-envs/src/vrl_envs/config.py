@@ -1,0 +1,136 @@
+"""Settings of the environment and the dataset `dmc`. Imports no simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from vrl_core.errors import VRLError, unknown_name
+from vrl_core.hooks import DatasetConfig, EnvironmentConfig, ReferenceReturns
+from vrl_envs.dmc_tasks import TASKS, check_task
+from vrl_envs.scores import paper_score, references
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from vrl_core.episodes import Dataset
+
+Rendering = Literal["reference", "fast"]
+Observation = Literal["pixels", "state", "both"]
+
+QUALITIES = ("random", "mixed", "medium", "medium_expert", "expert")
+"""Behaviours of V-D4RL's datasets (Section 3.2)."""
+QUALITY_ALIASES = {"medexp": "medium_expert", "medium_replay": "mixed"}
+"""Other names in use for the same behaviours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DMC(EnvironmentConfig):
+    """A task of the DeepMind Control Suite."""
+
+    task: str = "walker_walk"
+    """Domain and task, such as `walker_walk`, `cheetah_run` or `humanoid_walk`."""
+    size: int = 64
+    """Height and width of the image in pixels."""
+    action_repeat: int = 2
+    """Simulator steps for each action; their rewards are summed."""
+    camera: int = 0
+    """Number of the task's camera; -1 is a free camera."""
+    rendering: Rendering = "reference"
+    """`reference` draws as dm_control does; `fast` leaves out multisampling, shadows and
+    reflections."""
+    observation: Observation = "pixels"
+    """An image, the task's state vector, or a dictionary of both."""
+
+    def __post_init__(self) -> None:
+        check_task(self.task)
+        check_choice("rendering", self.rendering, ("reference", "fast"))
+        check_choice("observation", self.observation, ("pixels", "state", "both"))
+        check_at_least("size", self.size, 1)
+        check_at_least("action_repeat", self.action_repeat, 1)
+
+    def build(self) -> gymnasium.Env[Any, Any]:
+        """Create the environment. Raises `VRLError` for a camera that the task has not."""
+        from vrl_envs.dmc import DMCEnvironment
+
+        return DMCEnvironment(self)
+
+    def references(self) -> ReferenceReturns | None:
+        """Return V-D4RL's random and expert returns, for the tasks it has."""
+        return references(self.task)
+
+    def published_score(self, value: float) -> float:
+        """Map a return to V-D4RL's score: a tenth of it."""
+        return paper_score(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DMCDataset(DatasetConfig):
+    """Episodes collected here from the DeepMind Control Suite with this project's behaviours."""
+
+    tasks: ClassVar[tuple[str, ...]] = tuple(sorted(TASKS))
+    qualities: ClassVar[tuple[str, ...]] = QUALITIES
+
+    task: str = "walker_walk"
+    """Domain and task, such as `walker_walk`."""
+    quality: str = "expert"
+    """Behaviour: `random`, `mixed` (what the medium agent saw while it learnt), `medium`,
+    `medium_expert` (half the episodes of each) or `expert`."""
+    size: int = 64
+    """Height and width of the image in pixels."""
+    episodes: int = 200
+    """Episodes to collect; 200 of 500 steps are the paper's 100,000 transitions."""
+    seed: int = 0
+    """Seed of the first states and of the behaviour's choices."""
+    rendering: Rendering = "fast"
+    """`fast` leaves out multisampling, shadows and reflections; `reference` draws as dm_control
+    (and V-D4RL) does, many times more slowly."""
+    camera: int = 0
+    """Number of the task's camera."""
+    action_repeat: int = 2
+    """Simulator steps for each action; their rewards are summed."""
+    observation: Observation = "pixels"
+    """An image, the task's state vector, or both."""
+    behaviours: str | None = None
+    """Folder of behaviours laid out as the shipped ones, to collect with your own policies."""
+
+    def __post_init__(self) -> None:
+        quality = QUALITY_ALIASES.get(self.quality, self.quality)
+        object.__setattr__(self, "quality", quality)
+        if quality not in QUALITIES:
+            raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))
+        check_at_least("episodes", self.episodes, 1)
+        check_at_least("seed", self.seed, 0)
+        self.environment()
+
+    def environment(self) -> DMC:
+        """Return the environment that the episodes come from."""
+        return DMC(
+            task=self.task,
+            size=self.size,
+            action_repeat=self.action_repeat,
+            camera=self.camera,
+            rendering=self.rendering,
+            observation=self.observation,
+        )
+
+    def build(self) -> Dataset:
+        """Return the episodes, each made when it is asked for.
+
+        Raises `VRLError` when no such behaviour is shipped or the replay has fewer episodes.
+        """
+        from vrl_envs.dmc_dataset import open_dataset
+
+        return open_dataset(self)
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise `VRLError` for a value that is none of the choices."""
+    if value not in choices:
+        raise unknown_name(f"value of {name}", value, choices)
+
+
+def check_at_least(name: str, value: int, least: int) -> None:
+    """Raise `VRLError` for a number below the least sensible one."""
+    if value < least:
+        raise VRLError(f"{name} is {value}; it must be at least {least}.")

@@ -1,0 +1,168 @@
+"""A dm_control task as a Gymnasium environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from vrl_core.errors import VRLError
+from vrl_envs.config import DMC
+from vrl_envs.dmc_tasks import TASKS
+from vrl_envs.rendering import SharedRenderer
+
+# After rendering, which chooses the way of drawing before MuJoCo is imported.
+from dm_control import suite  # isort: skip
+
+SUITE_STEPS = 1000
+"""Simulator steps of an episode of a task that names no limit (the suite's own default)."""
+UNBOUNDED = 1e6
+LARGEST_SEED = 2**32 - 1
+
+
+class DMCEnvironment(gymnasium.Env[Any, Any]):
+    """A task with repeated actions in [-1, 1], seen as an image, a state vector, or both.
+
+    Images are `(size, size, 3)` uint8, states float32 in dm_control's order. An episode that
+    reaches the suite's time limit is truncated; it terminates where the task's discount is zero.
+    Frames are not stacked here. `reset(seed=s)` starts the same episode whatever came before.
+    """
+
+    def __init__(self, config: DMC) -> None:
+        """Load the task. Raises `VRLError` when the camera does not exist or nothing can draw."""
+        self.config = config
+        self.render_mode = "rgb_array"
+        domain, task = TASKS[config.task]
+        # Some tasks draw their model from this seed: it is the same in every process.
+        self._environment = suite.load(domain, task, task_kwargs={"random": 0})
+        self._physics = self._environment.physics
+        self._renderer: SharedRenderer | None = None
+        self._frame: np.ndarray | None = None
+        self._fields: dict[str, Any] = {}
+        self._steps, self._seeded = 0, False
+        self._low, self._high = control_bounds(self._environment.action_spec())
+        self.action_space = spaces.Box(-1.0, 1.0, self._low.shape, np.float32)
+        self.observation_space = self._space()
+        seconds = self._environment.control_timestep() * config.action_repeat
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1.0 / seconds}
+        if config.observation != "state":
+            self._drawing()  # so that a machine that cannot draw is told now
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode; a seed fixes its first state."""
+        super().reset(seed=seed, options=options)
+        if seed is None and not self._seeded:
+            seed = int(self.np_random.integers(LARGEST_SEED))
+        if seed is not None:
+            if seed > LARGEST_SEED:
+                raise VRLError(f"The seed {seed} is too large; dm_control takes 0 to 2^32 - 1.")
+            self._environment.task.random.seed(seed)
+            self._seeded = True
+        self._fields = self._environment.reset().observation
+        self._steps, self._frame = 0, None
+        return self._observe(), {}
+
+    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Apply an action `(action,)` `action_repeat` times and sum the rewards."""
+        share = (np.asarray(action, np.float64) + 1) / 2
+        control = self._low + (self._high - self._low) * share
+        reward = 0.0
+        for _ in range(self.config.action_repeat):
+            step = self._environment.step(control)
+            self._steps += 1
+            reward += step.reward or 0.0
+            if step.last():
+                break
+        self._fields, self._frame = step.observation, None
+        terminated = bool(step.last() and step.discount == 0)
+        truncated = not terminated and bool(step.last() or self._out_of_time())
+        return self._observe(), reward, terminated, truncated, {}
+
+    def render(self) -> np.ndarray:
+        """Return the image `(size, size, 3)` uint8 of the current state: the observation's."""
+        if self._frame is None:
+            self._frame = self._drawing().render(self._physics.model.ptr, self._physics.data.ptr)
+        return self._frame.copy()
+
+    def render_positions(self, positions: np.ndarray) -> np.ndarray:
+        """Return images `(time, size, size, 3)` uint8 of joint positions `(time, position)`.
+
+        The episode that was going on is lost.
+        """
+        frames = []
+        for position in positions:
+            self._physics.data.qpos[:] = position
+            self._physics.forward()
+            self._frame = None
+            frames.append(self.render())
+        return np.stack(frames)
+
+    def state(self) -> np.ndarray:
+        """Return the state vector, float32, whatever the observation is."""
+        return flat_state(self._fields)
+
+    def close(self) -> None:
+        """Free the renderer and the simulator."""
+        if self._renderer is not None:
+            self._renderer.close()
+        self._environment.close()
+
+    @property
+    def state_size(self) -> int:
+        """Numbers in the state vector."""
+        fields = self._environment.observation_spec().values()
+        return sum(int(np.prod(field.shape)) for field in fields)
+
+    @property
+    def action_size(self) -> int:
+        """Numbers in an action."""
+        return int(self._low.size)
+
+    def _out_of_time(self) -> bool:
+        # Only lqr has no limit of its own.
+        return bool(np.isinf(self._environment._step_limit)) and self._steps >= SUITE_STEPS
+
+    def _drawing(self) -> SharedRenderer:
+        if self._renderer is None:
+            config = self.config
+            self._renderer = SharedRenderer(
+                config.task, self._physics.model.ptr, config.size, config.camera, config.rendering
+            )
+        return self._renderer
+
+    def _space(self) -> gymnasium.Space[Any]:
+        size = self.config.size
+        image = spaces.Box(0, 255, (size, size, 3), np.uint8)
+        state = spaces.Box(-np.inf, np.inf, (self.state_size,), np.float32)
+        if self.config.observation == "both":
+            return spaces.Dict({"image": image, "state": state})
+        return image if self.config.observation == "pixels" else state
+
+    def _observe(self) -> Any:
+        if self.config.observation == "pixels":
+            return self.render()
+        if self.config.observation == "state":
+            return self.state()
+        return {"image": self.render(), "state": self.state()}
+
+
+def control_bounds(specification: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the controls `(action,)` that the actions -1 and 1 stand for.
+
+    lqr's controls have no bounds worth the name; there an action is the control itself.
+    """
+    low, high = (
+        np.broadcast_to(bound, specification.shape).astype(np.float64)
+        for bound in (specification.minimum, specification.maximum)
+    )
+    bounded = (low > -UNBOUNDED) & (high < UNBOUNDED)
+    return np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+
+
+def flat_state(fields: dict[str, Any]) -> np.ndarray:
+    """Concatenate a dm_control observation into one float32 vector, in dm_control's order."""
+    return np.concatenate([np.ravel(field) for field in fields.values()]).astype(np.float32)

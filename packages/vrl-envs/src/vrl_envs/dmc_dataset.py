@@ -1,0 +1,207 @@
+"""Episodes collected from dm_control: a behaviour acting in a task, or a replay being drawn.
+
+Episode i depends on the configuration and i alone: its first state and the behaviour's noise are
+seeded by both, and the behaviour is evaluated without threads. So collection is parallel and can
+be resumed, and the store's bytes do not depend on either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec
+from vrl_core.errors import VRLError
+from vrl_envs.behaviours.policy import BehaviourPolicy
+from vrl_envs.behaviours.shipped import policy_path, replay_path
+from vrl_envs.config import DMC, DMCDataset
+from vrl_envs.dmc import DMCEnvironment
+
+_COLLECTION = 0x636F6C6C
+"""Sets collection's seeds apart from evaluation's, so that no policy is judged on first states
+that are in its data."""
+
+Act = Callable[[np.ndarray], np.ndarray]
+
+
+def open_dataset(config: DMCDataset) -> Dataset:
+    """Return the episodes of a configuration.
+
+    Raises `VRLError` when the behaviour does not exist, does not fit the task, or has too few
+    episodes.
+    """
+    return ReplayedEpisodes(config) if config.quality == "mixed" else CollectedEpisodes(config)
+
+
+class DMCEpisodes:
+    """What collected and replayed episodes share: the description and one environment."""
+
+    def __init__(self, config: DMCDataset) -> None:
+        self.config = config
+        self.environment = DMCEnvironment(config.environment())
+        self.spec = describe(config, self.environment)
+
+    def __len__(self) -> int:
+        return self.config.episodes
+
+    def check_index(self, index: int) -> None:
+        """Raise `IndexError` outside the dataset, as sequences do."""
+        if not 0 <= index < self.config.episodes:
+            raise IndexError(f"episode {index} of {self.config.episodes}")
+
+    def close(self) -> None:
+        """Free the simulator and its renderer."""
+        self.environment.close()
+
+
+class CollectedEpisodes(DMCEpisodes):
+    """Episodes that a behaviour acts out when they are asked for."""
+
+    def __init__(self, config: DMCDataset) -> None:
+        super().__init__(config)
+        self.policies = {
+            quality: read_policy(config, quality, self.environment)
+            for quality in qualities_in(config)
+            if quality != "random"
+        }
+
+    def __getitem__(self, index: int, /) -> Episode:
+        """Act out episode `index`."""
+        self.check_index(index)
+        quality = quality_of(self.config, index)
+        seed, noise = episode_streams(self.config.seed, index)
+        policy = self.policies.get(quality)
+        size = self.spec.action_size
+
+        def act(state: np.ndarray) -> np.ndarray:
+            if policy is None:
+                return noise.uniform(-1, 1, size).astype(np.float32)
+            return policy.sample(state, noise)
+
+        return run_episode(self.environment, seed, act, {"seed": seed, "behaviour": quality})
+
+
+class ReplayedEpisodes(DMCEpisodes):
+    """Episodes that an agent saw while it learnt, kept as joint positions and drawn here."""
+
+    def __init__(self, config: DMCDataset) -> None:
+        from vrl_envs.behaviours.replay_file import read_replay
+
+        self.replay = read_replay(replay_path(config.task, config.behaviours))
+        available = len(self.replay.rewards)
+        if config.episodes > available:
+            raise VRLError(
+                f"{config.episodes} episodes of {config.task} 'mixed' were asked for; the "
+                f"medium agent's replay has {available}. Ask for at most {available}."
+            )
+        if config.observation != "pixels" or config.action_repeat != 2:
+            raise VRLError(
+                "The 'mixed' episodes are joint positions recorded at an action repeat of 2: they "
+                "can be drawn at any size, but have no state vectors and no other action repeat."
+            )
+        super().__init__(config)
+
+    def __getitem__(self, index: int, /) -> Episode:
+        """Draw episode `index` of the replay."""
+        self.check_index(index)
+        steps = len(self.replay.rewards[index])
+        return Episode(
+            observations={"image": self.environment.render_positions(self.replay.positions(index))},
+            actions=self.replay.actions[index].astype(np.float32),
+            rewards=self.replay.rewards[index].astype(np.float32),
+            terminations=np.zeros(steps, bool),
+            truncations=np.arange(steps) == steps - 1,
+            info={"replay_episode": index, "behaviour": "mixed"},
+        )
+
+
+def run_episode(
+    environment: DMCEnvironment, seed: int, act: Act, info: dict[str, Any] | None = None
+) -> Episode:
+    """Let `act`, from a state vector to an action, play the episode of a seed."""
+    observation, _ = environment.reset(seed=seed)
+    observations, actions, rewards, ends = [observation], [], [], [(False, False)]
+    while not any(ends[-1]):
+        actions.append(act(environment.state()))
+        observation, reward, terminated, truncated, _ = environment.step(actions[-1])
+        observations.append(observation)
+        rewards.append(reward)
+        ends.append((terminated, truncated))
+    return Episode(
+        observations=stack_fields(observations, environment.config),
+        actions=np.stack(actions),
+        rewards=np.array(rewards, np.float32),
+        terminations=np.array([terminated for terminated, _ in ends[1:]]),
+        truncations=np.array([truncated for _, truncated in ends[1:]]),
+        info=info or {},
+    )
+
+
+def stack_fields(observations: list[Any], config: DMC) -> dict[str, np.ndarray]:
+    """Stack an episode's observations, field by field, into `(time, ...)`."""
+    if config.observation == "both":
+        names = ("image", "state")
+        return {name: np.stack([fields[name] for fields in observations]) for name in names}
+    return {"image" if config.observation == "pixels" else "state": np.stack(observations)}
+
+
+def episode_streams(seed: int, index: int) -> tuple[int, np.random.Generator]:
+    """Return an episode's reset seed and the generator of its behaviour's choices."""
+    sequence = np.random.SeedSequence((_COLLECTION, seed, index))
+    reset = int(sequence.generate_state(1, np.uint32)[0] >> 1)
+    return reset, np.random.Generator(np.random.PCG64(sequence.spawn(1)[0]))
+
+
+def qualities_in(config: DMCDataset) -> tuple[str, ...]:
+    """Return the behaviours that act in a dataset."""
+    return ("medium", "expert") if config.quality == "medium_expert" else (config.quality,)
+
+
+def quality_of(config: DMCDataset, index: int) -> str:
+    """Return who acts in an episode: of medium-expert, medium in the first half."""
+    if config.quality != "medium_expert":
+        return config.quality
+    return "medium" if index < config.episodes // 2 else "expert"
+
+
+def read_policy(config: DMCDataset, quality: str, environment: DMCEnvironment) -> BehaviourPolicy:
+    """Read a behaviour and check that it fits the task. Raises `VRLError` when it does not."""
+    path = policy_path(config.task, quality, config.behaviours)
+    policy = BehaviourPolicy.read(path)
+    sizes = (environment.state_size, environment.action_size)
+    if (policy.observation_size, policy.action_size) != sizes:
+        raise VRLError(
+            f"The behaviour {Path(path).name} takes {policy.observation_size} state numbers and "
+            f"gives {policy.action_size} actions; {config.task} has {sizes[0]} and {sizes[1]}."
+        )
+    return policy
+
+
+def describe(config: DMCDataset, environment: DMCEnvironment) -> DataSpec:
+    """Describe the dataset for its store's manifest."""
+    fields_of = {
+        "image": FieldSpec((config.size, config.size, 3), "uint8"),
+        "state": FieldSpec((environment.state_size,), "float32"),
+    }
+    names = {"pixels": ("image",), "state": ("state",), "both": ("image", "state")}
+    settings = config.environment()
+    has_images = config.observation != "state"
+    return DataSpec(
+        task=config.task,
+        observations={name: fields_of[name] for name in names[config.observation]},
+        action_size=environment.action_size,
+        environment={"name": "dmc"}
+        | {field.name: getattr(settings, field.name) for field in fields(settings)},
+        action_repeat=config.action_repeat,
+        render_quality=config.rendering if has_images else None,
+        behaviour=config.quality,
+        seed=config.seed,
+        source="VRL",
+        licence="MIT",
+        versions={name: version(name) for name in ("dm_control", "mujoco", "vrl-envs")},
+    )

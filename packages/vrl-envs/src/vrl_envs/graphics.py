@@ -1,0 +1,134 @@
+"""Choose how MuJoCo draws without a display, before anything imports it. Imports no simulator.
+
+MuJoCo and dm_control read `MUJOCO_GL` when they are imported; without it they may try a display
+that is not there and fail much later with an unrelated error.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+from vrl_core.errors import VRLError
+
+_DEVICE_PLATFORM = 0x313F  # EGL_PLATFORM_DEVICE_EXT
+_MAXIMUM_DEVICES = 16
+_OFF = ("off", "disable", "disabled", "false", "0")
+
+INSTALL_HINT = (
+    "On Debian or Ubuntu install EGL, `apt-get install -y libegl1 libegl-mesa0 libgl1-mesa-dri "
+    "libglvnd0 libopengl0`, or OSMesa, `apt-get install -y libosmesa6`, and run the command again. "
+    "State observations (`observation` state) need neither."
+)
+
+
+def choose_backend() -> str | None:
+    """Set `MUJOCO_GL` to the first way of drawing that works here and return it.
+
+    A value that is set already is kept, so child processes do not ask again. Returns None, and
+    sets nothing, when there is no way to draw.
+    """
+    chosen = os.environ.get("MUJOCO_GL", "").lower()
+    if chosen:
+        return None if chosen in _OFF else chosen
+    # Small images gain nothing from rasteriser threads; processes run side by side instead.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
+    for name in _candidates():
+        if PROBES[name]():
+            os.environ["MUJOCO_GL"] = name
+            return name
+    return None
+
+
+def require_backend() -> str:
+    """Return the way of drawing in use.
+
+    Raises `VRLError` that names the packages to install when there is none.
+    """
+    backend = choose_backend()
+    if backend is None and os.environ.get("MUJOCO_GL"):
+        raise VRLError(
+            f"Images were asked for, but MUJOCO_GL={os.environ['MUJOCO_GL']} switches drawing off. "
+            "Unset it, or ask for state observations."
+        )
+    if backend is None:
+        raise VRLError(f"MuJoCo cannot draw on this machine. {INSTALL_HINT}")
+    return backend
+
+
+def check_chosen_backend() -> None:
+    """Raise `VRLError` when `MUJOCO_GL` names something that does not work here.
+
+    dm_control's own failure at import is an AttributeError from deep inside.
+    """
+    chosen = os.environ.get("MUJOCO_GL", "").lower()
+    if chosen in ("egl", "osmesa") and not PROBES[chosen]():
+        raise VRLError(
+            f"MUJOCO_GL={chosen} asks for a way of drawing that does not work on this machine. "
+            f"Unset it to let it be chosen. {INSTALL_HINT}"
+        )
+
+
+def _candidates() -> tuple[str, ...]:
+    if sys.platform == "darwin":
+        return ("glfw",)
+    # PyOpenGL serves one platform in a process; a choice already made for it binds us too.
+    platform = os.environ.get("PYOPENGL_PLATFORM", "").lower()
+    if platform in ("egl", "osmesa"):
+        return (platform,)
+    return ("egl", "osmesa", "glfw")
+
+
+def egl_works() -> bool:
+    """Whether EGL initialises on some device, software included, and OpenGL is beside it.
+
+    libEGL alone proves nothing: it loads happily on a machine without a driver.
+    """
+    egl = _load("libEGL.so.1", "libEGL.so")
+    if egl is None or _load("libOpenGL.so.0", "libOpenGL.so", "libGL.so.1") is None:
+        return False
+    egl.eglGetProcAddress.restype = ctypes.c_void_p
+    addresses = [
+        egl.eglGetProcAddress(name) for name in (b"eglQueryDevicesEXT", b"eglGetPlatformDisplayEXT")
+    ]
+    return all(addresses) and _some_device_initialises(egl, addresses[0], addresses[1])
+
+
+def _some_device_initialises(egl: ctypes.CDLL, query_address: int, display_address: int) -> bool:
+    integer, pointer = ctypes.c_int, ctypes.c_void_p
+    query = ctypes.CFUNCTYPE(ctypes.c_uint, integer, pointer, ctypes.POINTER(integer))
+    get_display = ctypes.CFUNCTYPE(pointer, ctypes.c_uint, pointer, pointer)(display_address)
+    egl.eglInitialize.argtypes = [pointer, pointer, pointer]
+    devices, count = (pointer * _MAXIMUM_DEVICES)(), integer(0)
+    if not query(query_address)(_MAXIMUM_DEVICES, devices, ctypes.byref(count)):
+        return False
+    displays = (get_display(_DEVICE_PLATFORM, devices[i], None) for i in range(count.value))
+    return any(display and egl.eglInitialize(display, None, None) for display in displays)
+
+
+def osmesa_works() -> bool:
+    """Whether Mesa's off-screen renderer loads."""
+    return _load("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so") is not None
+
+
+def window_works() -> bool:
+    """Whether there is a display that a hidden window can be opened on."""
+    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY"))
+
+
+def _load(*names: str) -> ctypes.CDLL | None:
+    for name in names:
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    return None
+
+
+PROBES: Mapping[str, Callable[[], bool]] = {
+    "egl": egl_works,
+    "osmesa": osmesa_works,
+    "glfw": window_works,
+}

@@ -1,0 +1,79 @@
+"""The way of drawing: first that works, the user's own choice, and what to install without one."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from vrl_core.errors import VRLError
+from vrl_envs import graphics
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine on which only the named ways of drawing work."""
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    monkeypatch.delenv("PYOPENGL_PLATFORM", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+
+    def only(*working):
+        names = ("egl", "osmesa", "glfw")
+        monkeypatch.setattr(graphics, "PROBES", {n: lambda n=n: n in working for n in names})
+
+    return only
+
+
+@pytest.mark.parametrize(
+    ("working", "chosen"),
+    [(("egl", "osmesa"), "egl"), (("osmesa", "glfw"), "osmesa"), (("glfw",), "glfw")],
+)
+def test_first_that_works_is_chosen_and_inherited(machine, working, chosen):
+    machine(*working)
+    assert graphics.require_backend() == chosen
+    assert os.environ["MUJOCO_GL"] == chosen
+
+
+def test_none_works_names_the_packages(machine):
+    machine()
+    assert graphics.choose_backend() is None
+    assert "MUJOCO_GL" not in os.environ
+    with pytest.raises(VRLError, match=r"libegl1 .*libopengl0.*libosmesa6"):
+        graphics.require_backend()
+
+
+def test_own_choice_is_kept_and_checked(machine, monkeypatch):
+    machine("egl")
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    assert graphics.choose_backend() == "osmesa"
+    with pytest.raises(VRLError, match=r"MUJOCO_GL=osmesa .* does not work"):
+        graphics.check_chosen_backend()
+    monkeypatch.setenv("MUJOCO_GL", "off")
+    with pytest.raises(VRLError, match="switches drawing off"):
+        graphics.require_backend()
+
+
+def test_platform_of_pyopengl_binds(machine, monkeypatch):
+    machine("egl", "osmesa")
+    monkeypatch.setenv("PYOPENGL_PLATFORM", "osmesa")
+    assert graphics.choose_backend() == "osmesa"
+
+
+SCRIPT = """
+from vrl_envs.config import DMC
+kept = DMC(size=16, rendering="fast").build()
+closed = DMC(size=16, rendering="fast", camera=1).build()
+kept.reset(seed=0), closed.reset(seed=0)
+closed.close()
+print(kept.render().shape)
+"""
+
+
+def test_a_fresh_process_draws_and_ends_silently_with_an_open_environment():
+    environment = {k: v for k, v in os.environ.items() if k not in ("MUJOCO_GL", "DISPLAY")}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "(16, 16, 3)"
+    assert done.stderr == ""

@@ -1,0 +1,88 @@
+"""Rendering: reference pixels equal dm_control's, fast ones are their own, renderers are shared."""
+
+import numpy as np
+import pytest
+
+from vrl_core.errors import VRLError
+from vrl_envs.config import DMC
+from vrl_envs.dmc_tasks import TASKS
+from vrl_envs.rendering import SharedRenderer
+
+from dm_control import suite  # isort: skip
+
+
+def moved_physics(task: str, seed: int = 0):
+    """The simulator a few random steps into an episode."""
+    domain, name = TASKS[task]
+    environment = suite.load(domain, name, task_kwargs={"random": seed})
+    environment.reset()
+    rng = np.random.default_rng(seed)
+    for _ in range(5):
+        environment.step(rng.uniform(-0.8, 0.8, environment.action_spec().shape))
+    return environment.physics
+
+
+@pytest.mark.parametrize(
+    ("task", "size", "camera"),
+    [
+        ("walker_walk", 64, 0),
+        ("cheetah_run", 84, 0),
+        ("humanoid_walk", 32, 1),
+        ("reacher_easy", 48, -1),
+        ("quadruped_escape", 32, 0),  # its terrain is drawn anew for each episode
+    ],
+)
+def test_reference_equals_dm_control_bit_for_bit(task, size, camera):
+    physics = moved_physics(task)
+    expected = physics.render(size, size, camera_id=camera)
+    renderer = SharedRenderer(task, physics.model.ptr, size, camera, "reference")
+    image = renderer.render(physics.model.ptr, physics.data.ptr)
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image, expected)
+    # and the two can go on side by side
+    np.testing.assert_array_equal(physics.render(size, size, camera_id=camera), expected)
+    renderer.close()
+    physics.free()
+
+
+def test_fast_draws_the_same_scene_without_shadow():
+    physics = moved_physics("walker_walk")
+    images = {}
+    for quality in ("reference", "fast"):
+        renderer = SharedRenderer("walker_walk", physics.model.ptr, 64, 0, quality)
+        images[quality] = renderer.render(physics.model.ptr, physics.data.ptr).astype(int)
+        renderer.close()
+    difference = np.abs(images["fast"] - images["reference"])
+    assert 1 < difference.mean() < 20
+    # The sky has neither shadows nor reflections: there only facets differ.
+    assert difference[:8].mean() < 1
+
+
+def test_model_keeps_its_settings():
+    physics = moved_physics("cheetah_run")
+    visual = physics.model.vis
+    before = (visual.quality.offsamples, visual.quality.numslices, visual.global_.offwidth)
+    SharedRenderer("cheetah_run", physics.model.ptr, 16, 0, "fast").close()
+    assert before == (visual.quality.offsamples, visual.quality.numslices, visual.global_.offwidth)
+
+
+def test_environments_share_a_renderer_and_do_not_mix():
+    config = DMC(task="cheetah_run", size=16, rendering="fast")
+    first, second = config.build(), config.build()
+    alone, _ = first.reset(seed=1)
+    other, _ = second.reset(seed=2)
+    assert (alone != other).any()
+    assert len(SharedRenderer._renderers) == 1
+    first.step(np.ones(6))
+    second.close()
+    again, _ = first.reset(seed=1)
+    np.testing.assert_array_equal(again, alone)
+    first.close()
+    assert not SharedRenderer._renderers
+    with pytest.raises(VRLError, match="closed"):
+        first.reset(seed=1)
+
+
+def test_missing_camera_names_those_that_exist():
+    with pytest.raises(VRLError, match=r"no camera 7.*0 \(side\)"):
+        DMC(task="cheetah_run", camera=7).build()

@@ -1,0 +1,220 @@
+"""What holds for every algorithm: which weights an update moves, resuming, seeds, precision."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from vrl_core.errors import VRLError
+from vrl_core.protocols import Transitions
+from vrl_modelfree.config import BCConfig, CQLConfig, DrQBCConfig
+
+CPU = torch.device("cpu")
+ALGORITHMS = [BCConfig, DrQBCConfig, CQLConfig]
+WITH_CRITIC = [DrQBCConfig, CQLConfig]
+every_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS)
+
+
+def build(algorithm, small, spec, seed: int = 0, **changes):
+    torch.manual_seed(seed)
+    return algorithm(**(small | changes)).build(spec, CPU)
+
+
+def snapshot(learner) -> dict[str, torch.Tensor]:
+    return {
+        f"{name}.{key}": value.clone()
+        for name, network in learner.networks.items()
+        for key, value in network.state_dict().items()
+    }
+
+
+def moved(before: dict[str, torch.Tensor], learner) -> set[str]:
+    after = snapshot(learner)
+    return {name.split(".")[0] for name in before if not before[name].equal(after[name])}
+
+
+@every_algorithm
+def test_one_update_moves_every_weight(algorithm, small, spec, make_batch) -> None:
+    learner = build(algorithm, small, spec)
+    before = snapshot(learner)
+    learner.update(make_batch())
+    after = snapshot(learner)
+    # A ReLU that is off for the whole batch may keep single rows still, never a whole tensor.
+    assert [name for name in before if before[name].equal(after[name])] == []
+    assert learner.updates.item() == 1
+
+
+@pytest.mark.parametrize("algorithm", WITH_CRITIC)
+def test_each_loss_moves_its_own_networks(algorithm, small, spec, make_batch) -> None:
+    learner, batch = build(algorithm, small, spec), make_batch()
+    deviation = learner.noise_deviation()
+    features = learner.encode(batch.observation)
+    before = snapshot(learner)
+    learner.update_critic(features, batch, deviation)
+    assert moved(before, learner) == {"encoder", "critic"}
+    before = snapshot(learner)
+    learner.update_actor(features.detach(), batch.action, deviation)
+    assert moved(before, learner) == {"actor"}
+
+
+@pytest.mark.parametrize("algorithm", WITH_CRITIC)
+def test_target_critic_takes_over_its_share(algorithm, small, spec, make_batch) -> None:
+    learner = build(algorithm, small, spec, learning_rate=1e-2)
+    before = copy.deepcopy(learner.target_critic)
+    learner.update(make_batch())
+    triples = zip(
+        before.parameters(),
+        learner.critic.parameters(),
+        learner.target_critic.parameters(),
+        strict=True,
+    )
+    for old, online, new in triples:
+        torch.testing.assert_close(new, 0.99 * old + 0.01 * online, atol=1e-7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("algorithm", WITH_CRITIC)
+def test_actor_sees_the_stepped_critic_on_features_from_before(
+    algorithm, small, spec, make_batch, monkeypatch
+) -> None:
+    learner, batch = build(algorithm, small, spec, shift_padding=0), make_batch()
+    with torch.no_grad():
+        old_features = learner.encode_images(batch.observation["image"])
+    old_critic = copy.deepcopy(learner.critic.state_dict())
+    original, seen = learner.actor_loss, []
+
+    def actor_loss(features, action, deviation):
+        stepped = not learner.critic.output.weight.equal(old_critic["output.weight"])
+        seen.append((features.equal(old_features), features.requires_grad, stepped))
+        return original(features, action, deviation)
+
+    monkeypatch.setattr(learner, "actor_loss", actor_loss)
+    learner.update(batch)
+    assert seen == [(True, False, True)]
+
+
+@every_algorithm
+def test_saved_and_loaded_equals_never_stopped(algorithm, small, spec, make_batch) -> None:
+    learner = build(algorithm, small, spec)
+    for seed in range(2):
+        learner.update(make_batch(seed=seed))
+    state, random = copy.deepcopy(learner.state_dict()), torch.get_rng_state()
+    expected = [learner.update(make_batch(seed=seed)) for seed in (2, 3)]
+
+    resumed = build(algorithm, small, spec, seed=99)
+    resumed.load_state_dict(state)
+    torch.set_rng_state(random)
+    assert [resumed.update(make_batch(seed=seed)) for seed in (2, 3)] == expected
+    ended, other = snapshot(learner), snapshot(resumed)
+    assert all(ended[name].equal(other[name]) for name in ended)
+
+
+@every_algorithm
+def test_same_seed_same_metrics_and_other_seed_others(algorithm, small, spec, make_batch) -> None:
+    def metrics(seed: int) -> list[dict[str, torch.Tensor]]:
+        learner = build(algorithm, small, spec, seed=seed)
+        return [learner.update(make_batch(seed=k)) for k in range(3)]
+
+    assert metrics(0) == metrics(0)
+    assert metrics(0) != metrics(1)
+
+
+@every_algorithm
+def test_metrics_are_detached_scalars(algorithm, small, spec, make_batch) -> None:
+    metrics = build(algorithm, small, spec).update(make_batch())
+    assert {"actor/loss", "actor/noise"} <= set(metrics)
+    for value in metrics.values():
+        assert value.shape == ()
+        assert not value.requires_grad
+        assert value.isfinite()
+
+
+@pytest.mark.parametrize("algorithm", [BCConfig, DrQBCConfig])
+def test_overfits_one_batch(algorithm, small, spec, make_batch) -> None:
+    quiet = {"noise_start": 0.01, "noise_end": 0.01, "shift_padding": 0, "learning_rate": 3e-3}
+    if algorithm is DrQBCConfig:
+        quiet["bc_weight"] = 0.001  # cloning alone
+    learner = build(algorithm, small, spec, hidden_size=64, **quiet)
+    batch = make_batch()
+    for _ in range(400):
+        metrics = learner.update(batch)
+    error = metrics["actor/cloning" if algorithm is DrQBCConfig else "actor/loss"]
+    assert error < 0.005
+    action = learner.mean_action(batch.observation["image"])
+    torch.testing.assert_close(action, batch.action, atol=0.15, rtol=0)
+
+
+def test_critic_learns_the_value_of_one_batch(small, spec, make_batch) -> None:
+    learner = build(DrQBCConfig, small, spec, learning_rate=3e-3, shift_padding=0)
+    batch = make_batch()
+    batch.discount.zero_()  # the target is the reward
+    for _ in range(300):
+        metrics = learner.update(batch)
+    assert metrics["critic/loss"] < 0.01
+
+
+def test_conservatism_lowers_drawn_actions_below_the_data(small, spec, make_batch) -> None:
+    batch = make_batch()
+    gaps = {}
+    for trade_off in (0.0, 5.0):
+        learner = build(
+            CQLConfig, small, spec, trade_off=trade_off, learning_rate=3e-3, shift_padding=0
+        )
+        for _ in range(150):
+            metrics = learner.update(batch)
+        gaps[trade_off] = metrics["critic/gap"].item()
+    assert gaps[5.0] < gaps[0.0] - 1.0
+
+
+@every_algorithm
+def test_bfloat16_losses_are_close_to_float32(algorithm, small, spec, make_batch) -> None:
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        changes = {"precision": precision, "hidden_size": 64, "learning_rate": 1e-4}
+        learner = build(algorithm, small, spec, **changes)
+        torch.manual_seed(5)  # the same shifts and noise in both
+        steps = [learner.update(make_batch(64, seed=k)) for k in range(5)]
+        losses[precision] = {
+            name: torch.stack([step[name] for step in steps])
+            for name in steps[0]
+            if name.endswith(("loss", "cloning"))
+        }
+    for name, exact in losses["float32"].items():
+        close = losses["bfloat16"][name]
+        assert not close.equal(exact)
+        torch.testing.assert_close(close, exact, rtol=0.02, atol=0.02, msg=lambda m: f"{name}: {m}")  # noqa: B023
+
+
+@every_algorithm
+def test_phase_asks_for_stacked_transitions(algorithm, small, spec) -> None:
+    (phase,) = build(algorithm, small, spec, steps=7).phases
+    steps = 1 if algorithm is BCConfig else 3
+    assert phase.steps == 7
+    assert phase.batches == Transitions(batch_size=6, frame_stack=3, return_steps=steps)
+
+
+@every_algorithm
+def test_too_small_images_are_refused(algorithm, spec) -> None:
+    config = algorithm(encoder_strides=(2, 2, 2, 2))
+    with pytest.raises(VRLError, match="too small"):
+        config.build(spec, CPU)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@every_algorithm
+def test_update_does_not_wait_for_the_gpu(algorithm, small, spec, make_batch) -> None:
+    device = torch.device("cuda")
+    learner = algorithm(**small).build(spec, device)
+    batch = make_batch()
+    images = {"image": batch.observation["image"].to(device)}
+    moved_batch = type(batch)(
+        images, batch.action.to(device), batch.reward.to(device), batch.discount.to(device), images
+    )
+    for _ in range(3):
+        learner.update(moved_batch)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        learner.update(moved_batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
