@@ -28,8 +28,8 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from straightforward import Agent, Frames
 
+from straightforward import Agent, Frames
 from vrl_core.allocator import SETTINGS
 from vrl_core.device import use_free_cores
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
@@ -37,12 +37,11 @@ from vrl_core.replay import Replay
 from vrl_core.store import Store
 from vrl_core.store_writer import StoreWriter
 from vrl_modelfree.config import BCConfig, CQLConfig, DrQBCConfig
-from vrl_modelfree.learner import PixelLearner
 
 ALGORITHMS = {"bc": BCConfig, "drq-bc": DrQBCConfig, "cql": CQLConfig}
 VARIANTS = {
-    "straightforward": "float32, default allocator",
-    "straightforward-allocator": "float32, VRL's allocator settings",
+    "straightforward": "straightforward",
+    "straightforward-allocator": "same, VRL's allocator",
     "vrl-float32": "VRL in float32",
     "vrl": "VRL as it runs",
 }
@@ -51,9 +50,11 @@ ACTIONS, LENGTH, WARM_UP = 6, 250, 2
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """What one process measured: seconds of each update, peak resident megabytes."""
+    """What one process measured: time of each update, peak resident megabytes."""
 
     seconds: list[float]
+    processor_seconds: list[float]
+    """Seconds summed over cores; on a busy machine the fairer figure, with one thread."""
     megabytes: float
 
 
@@ -61,7 +62,7 @@ def main() -> None:
     """Measure, print a table, and write JSON if asked."""
     arguments = parse_arguments()
     if arguments.child:
-        print(json.dumps(dataclasses.asdict(measure(*arguments.child, arguments))))
+        print(json.dumps(dataclasses.asdict(measure(*arguments.child, arguments=arguments))))
         return
     results: dict[str, dict[str, list[Measurement]]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -132,34 +133,38 @@ def run_process(
 
 
 def measure(
-    algorithm: str, variant: str, folder: str, arguments: argparse.Namespace
+    algorithm: str, variant: str, folder: str, *, arguments: argparse.Namespace
 ) -> Measurement:
     """Time updates in this process, each with the drawing of its batch."""
     use_free_cores()
     torch.manual_seed(0)
     prepare = prepare_vrl if variant.startswith("vrl") else prepare_straightforward
     update = prepare(algorithm, variant, Store.open(folder), arguments.batch_size)
-    seconds = list(timed(update, arguments.updates))
+    timings = list(timed(update, arguments.updates))
     # Linux counts kilobytes, macOS bytes.
     unit = 1e6 if sys.platform == "darwin" else 1e3
-    return Measurement(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+    return Measurement(
+        seconds=[wall for wall, _ in timings],
+        processor_seconds=[processor for _, processor in timings],
+        megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit,
+    )
 
 
-def timed(update: Callable[[], Any], updates: int) -> Iterator[float]:
-    """Run a few updates to warm up, then yield the wall seconds of each."""
+def timed(update: Callable[[], Any], updates: int) -> Iterator[tuple[float, float]]:
+    """Run a few updates to warm up, then yield the wall and processor seconds of each."""
     for _ in range(WARM_UP):
         update()
     for _ in range(updates):
-        start = time.perf_counter()
+        wall, processor = time.perf_counter(), time.process_time()
         update()
-        yield time.perf_counter() - start
+        yield time.perf_counter() - wall, time.process_time() - processor
 
 
 def prepare_vrl(algorithm: str, variant: str, store: Store, batch: int) -> Callable[[], Any]:
     """Return VRL's update with its batch from the store."""
     precision = "float32" if variant == "vrl-float32" else "auto"
     config = ALGORITHMS[algorithm](batch_size=batch, precision=precision)
-    learner: PixelLearner = config.build(store.spec, torch.device("cpu"))
+    learner = config.build(store.spec, torch.device("cpu"))
     (phase,) = learner.phases
     batches = Replay(store, torch.device("cpu")).stream(phase.batches, seed=0)
     return lambda: phase.update(next(batches))
@@ -183,12 +188,14 @@ def summarise(algorithm: str, found: dict[str, list[Measurement]]) -> list[dict[
     rows: list[dict[str, Any]] = []
     for variant, measurements in found.items():
         middle = statistics.median(second for one in measurements for second in one.seconds)
+        processor = statistics.median(s for one in measurements for s in one.processor_seconds)
         rows.append(
             {
                 "algorithm": algorithm,
                 "variant": variant,
                 "updates_per_second": 1 / middle,
                 "ratio": 1 / middle / rows[0]["updates_per_second"] if rows else 1.0,
+                "processor_seconds": processor,
                 "peak_megabytes": max(one.megabytes for one in measurements),
             }
         )
@@ -199,15 +206,16 @@ def show(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
     """Print the table."""
     size, batch = arguments.size, arguments.batch_size
     table = Table(title=f"Batch {batch}, 9x{size}x{size}, median of single updates")
-    for name in ("algorithm", "variant", "what it is"):
-        table.add_column(name)
-    for name in ("updates/s", "ratio", "peak MB"):
+    for name in ("algorithm", "variant"):
+        table.add_column(name, no_wrap=True)
+    for name in ("updates/s", "ratio", "CPU s", "peak MB"):
         table.add_column(name, justify="right")
     for row in rows:
         numbers = f"{row['updates_per_second']:.2f}", f"{row['ratio']:.2f}"
+        numbers += (f"{row['processor_seconds']:.2f}",)
         memory = f"{row['peak_megabytes']:,.0f}"
-        name = row["variant"]
-        table.add_row(row["algorithm"], name, VARIANTS[name], *numbers, memory)
+        name = VARIANTS[row["variant"]]
+        table.add_row(row["algorithm"], name, *numbers, memory)
     Console().print(table)
 
 

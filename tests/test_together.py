@@ -64,7 +64,7 @@ def test_every_algorithm_trains_evaluates_and_reports(algorithm, workplace):
 def test_an_environment_of_another_render_quality_is_refused(workplace):
     words: Sequence[str] = ("train", "bc", "--preset", "small", "--data", "data/walker")
     other = ("environment:dmc", "--environment.task", "walker_walk")
-    quality = ("--environment.rendering", "reference")
+    quality = ("--environment.rendering", "reference", "--evaluation-episodes", "1")
     error = vrl(*words, *TINY, *other, *quality, "--output", "x", folder=workplace, status=1).stderr
     assert "reference" in error
     assert "fast" in error

@@ -15,6 +15,7 @@ import re
 import sys
 from pathlib import Path
 
+from bump import requirement_range
 from monorepo import ROOT
 
 PYPROJECT = """\
@@ -151,16 +152,9 @@ def files(name: str, core_range: str) -> dict[str, str]:
     return {path: text.format(**values) for path, text in templates.items()}
 
 
-def core_range() -> str:
-    """Return the versions of vrl-core that the plugin accepts: this one's up to the next minor."""
-    version = (ROOT / "VERSION").read_text().strip()
-    major, minor, _ = version.split(".")
-    return f">={version},<{major}.{int(minor) + 1}"
-
-
 def write(name: str, output: Path) -> Path:
     """Write the package below `output`; never over something that exists."""
-    texts = files(name, core_range())
+    texts = files(name, requirement_range((ROOT / "VERSION").read_text()))
     folder = output / name.lower()
     if folder.exists():
         raise ValueError(f"{folder} exists already; choose another name or --output")

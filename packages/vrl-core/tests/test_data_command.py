@@ -56,7 +56,8 @@ def registry() -> Registry:
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent)]))
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 
 COLLECT = ["collect", "--task", "count_up", "--workers", "1"]

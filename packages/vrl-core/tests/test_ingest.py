@@ -120,7 +120,7 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path: Path, workers: int):
     script.write_text(INGEST)
     folder = tmp_path / "killed"
     journal = tmp_path / "killed.partial" / "journal.jsonl"
-    for lines in (2, 6, 15):
+    for lines in (3, 12):
         process = subprocess.Popen([sys.executable, script, folder, str(workers)])
         _wait_for_lines(journal, lines, process)
         process.send_signal(signal.SIGKILL)

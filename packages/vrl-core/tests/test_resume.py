@@ -1,77 +1,65 @@
 """A run that is killed anywhere and resumed equals one that was not."""
 
+import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from tiny_runs import final_state, logged, registry, run_config, train_tiny
-from vrl_core.run_folder import load_config
+from counting_dataset import Counting
+from test_checkpoint import assert_equal
+from tiny_runs import final_state, logged
+from vrl_core.ingest import write_store
 
 SCRIPT = Path(__file__).with_name("train_and_die.py")
 
+DEATHS = {
+    "before the first checkpoint": ["update:3"],
+    "after metrics that are written again": ["update:17"],
+    # Of config.yaml, and then four a checkpoint: two files and two folders.
+    "tensors written, not safe": ["fsync:10"],
+    "state written, not safe": ["fsync:11"],
+    "complete, not renamed": ["fsync:12"],
+    "renamed, not safe": ["fsync:13"],
+    "about to be renamed": ["replace:5"],
+    "in every life": ["update:12", "fsync:2", "update:9", "replace:4"],
+}
+
 
 @pytest.fixture(scope="module")
-def whole_run(tmp_path_factory):
-    from counting_dataset import Counting
-    from vrl_core.ingest import write_store
-
+def runs(tmp_path_factory):
+    """The folder of each killed run, and of one that was left alone under `whole`."""
     folder = tmp_path_factory.mktemp("resume")
     store = write_store(Counting(episodes=3, size=16), folder / "store", workers=1)
-    return store.path, train_tiny(run_config(store.path), folder / "whole").path
-
-
-def die(store: Path, folder: Path, what: str, count: int, *, resume: bool = False) -> None:
-    words = [str(store), str(folder), what, str(count), *(["--resume"] if resume else [])]
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    lives = {"whole": [], **DEATHS}
+    folders = {name: folder / f"run{number}" for number, name in enumerate(lives)}
+    words = [f"{folders[name]}={','.join([*deaths, 'end'])}" for name, deaths in lives.items()]
     done = subprocess.run(
-        [sys.executable, SCRIPT, *words], env={**os.environ, **threads}, capture_output=True
+        [sys.executable, SCRIPT, store.path, *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
     )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert done.returncode == 0, done.stderr
+    return folders
 
 
-def check_equal(folder: Path, whole: Path) -> None:
-    from test_checkpoint import assert_equal
-
+@pytest.mark.parametrize("name", DEATHS)
+def test_a_killed_run_ends_like_one_that_was_left_alone(runs, name):
+    folder, whole = runs[name], runs["whole"]
     assert_equal(final_state(folder), final_state(whole))
     assert logged(folder) == logged(whole)
     assert logged(folder, "evaluations") == logged(whole, "evaluations")
+    assert len(resumptions(folder)) == len(DEATHS[name])
+    assert resumptions(whole) == []
 
 
-@pytest.mark.parametrize(
-    ("what", "count"),
-    [
-        ("update", 3),  # before the first checkpoint
-        ("update", 17),  # between checkpoints, after metrics that are written again
-        ("fsync", 10),  # a checkpoint's tensors are written but not safe
-        ("replace", 5),  # a checkpoint is complete but has not its name
-    ],
-)
-def test_killed_once(whole_run, tmp_path, what, count):
-    store, whole = whole_run
-    folder = tmp_path / "run"
-    die(store, folder, what, count)
-    train_tiny(load_config(folder, registry()), folder, resume=True)
-    check_equal(folder, whole)
+def test_killed_while_saving_it_goes_on_from_the_checkpoint_before(runs):
+    assert resumptions(runs["state written, not safe"]) == [7]
+    assert resumptions(runs["renamed, not safe"]) == [10]
 
 
-def test_killed_three_times(whole_run, tmp_path):
-    store, whole = whole_run
-    folder = tmp_path / "run"
-    die(store, folder, "update", 12)
-    die(store, folder, "fsync", 2, resume=True)
-    die(store, folder, "update", 9, resume=True)
-    train_tiny(load_config(folder, registry()), folder, resume=True)
-    check_equal(folder, whole)
-    steps = [entry["step"] for entry in train_facts(folder)["resumed"]]
-    assert steps == sorted(steps)
-
-
-def train_facts(folder: Path) -> dict:
-    import json
-
-    return json.loads((folder / "run.json").read_text())
+def resumptions(folder: Path) -> list[int]:
+    return [entry["step"] for entry in json.loads((folder / "run.json").read_text())["resumed"]]

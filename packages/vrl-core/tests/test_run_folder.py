@@ -31,7 +31,7 @@ def test_two_runs_in_one_folder(tmp_path):
 def test_the_lock_holds_between_processes_and_ends_with_the_process(tmp_path):
     program = (
         "import os, sys\nfrom pathlib import Path\nfrom vrl_core.run_folder import RunFolder\n"
-        "RunFolder(Path(sys.argv[1])).__enter__()\nprint('locked', flush=True)\nsys.stdin.read()\n"
+        "run = RunFolder(Path(sys.argv[1])).__enter__()\nprint('locked', flush=True)\nsys.stdin.read()\n"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", program, tmp_path],
@@ -51,7 +51,9 @@ def test_the_lock_holds_between_processes_and_ends_with_the_process(tmp_path):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(VRLError, match="Cannot write to the run's folder.*Choose another --output"):
+    with pytest.raises(
+        VRLError, match=r"Cannot write to the run's folder.*Choose another --output"
+    ):
         RunFolder(tmp_path / "file" / "run").__enter__()
 
 

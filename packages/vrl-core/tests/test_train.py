@@ -161,7 +161,10 @@ def test_all_checkpoints_damaged(counting_store, tmp_path):
     run = train_tiny(run_config(counting_store.path), tmp_path / "run")
     for _, path in checkpoints(run.checkpoints):
         (path / "state.json").unlink()
-    with pytest.warns(UserWarning), pytest.raises(VRLError, match="All checkpoints"):
+    with (
+        pytest.warns(UserWarning, match="Falling back"),
+        pytest.raises(VRLError, match="All checkpoints"),
+    ):
         train_tiny(run_config(counting_store.path), run.path, resume=True)
 
 
@@ -179,13 +182,13 @@ def test_other_data_is_refused_on_resuming(counting_store, tmp_path):
 
     run = train_tiny(run_config(counting_store.path), tmp_path / "run")
     other = write_store(Counting(episodes=2, size=16), tmp_path / "other", workers=1)
-    with pytest.raises(VRLError, match="data of .* has changed"):
+    with pytest.raises(VRLError, match=r"data of .* has changed"):
         train_tiny(run_config(other.path), run.path, resume=True)
 
 
 def test_an_existing_run_is_not_overwritten(counting_store, tmp_path):
     run = train_tiny(run_config(counting_store.path, steps=1), tmp_path / "run")
-    with pytest.raises(VRLError, match="holds a run already.*--resume.*another --output"):
+    with pytest.raises(VRLError, match=r"holds a run already.*--resume.*another --output"):
         train_tiny(run_config(counting_store.path, steps=1), run.path)
 
 

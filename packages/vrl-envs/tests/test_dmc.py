@@ -8,6 +8,7 @@ import vrl_envs.plugin
 from vrl_core.config import from_data, to_data
 from vrl_core.errors import VRLError
 from vrl_core.registry import Registry
+from vrl_core.testing import check_environment, check_plugin
 from vrl_envs.config import DMC
 from vrl_envs.dmc import DMCEnvironment, control_bounds
 from vrl_envs.dmc_tasks import TASKS
@@ -111,6 +112,11 @@ def test_gymnasiums_own_check_passes():
     env = environment(observation="both", size=16, rendering="fast")
     check_env(env, skip_render_check=True)
     env.close()
+
+
+def test_conformance():
+    check_environment(DMC(task="cheetah_run", size=16, rendering="fast"), steps=5)
+    check_plugin(vrl_envs.plugin)
 
 
 def test_configuration_survives_a_file():

@@ -9,6 +9,7 @@ from vrl_core.config import from_data
 from vrl_core.errors import VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
+from vrl_core.testing import check_dataset
 from vrl_envs.config import DMC, DMCDataset
 from vrl_envs.dmc_dataset import episode_streams
 
@@ -70,11 +71,11 @@ def test_random_actions_are_uniform(tmp_path):
 
 def test_medium_expert_is_half_and_half(tmp_path):
     save_behaviours(tmp_path)
-    dataset = tiny(tmp_path, quality="medexp").build()
+    dataset = tiny(tmp_path, quality="medexp", observation="state").build()
     behaviours = [dataset[index].info["behaviour"] for index in range(4)]
     assert behaviours == ["medium", "medium", "expert", "expert"]
     assert dataset.spec.behaviour == "medium_expert"
-    expert = tiny(tmp_path, quality="expert").build()
+    expert = tiny(tmp_path, quality="expert", observation="state").build()
     assert_same(dataset[3], expert[3])
 
 
@@ -99,6 +100,14 @@ def test_mixed_explains_its_limits(tmp_path):
         DMCDataset(quality="mixed", episodes=3, behaviours=str(tmp_path)).build()
     with pytest.raises(VRLError, match="no state vectors"):
         tiny(tmp_path, quality="mixed", episodes=2, observation="both").build()
+
+
+def test_conformance(tmp_path):
+    save_behaviours(tmp_path)
+    for quality in ("medium_expert", "mixed"):
+        repeat = {"action_repeat": 2} if quality == "mixed" else {}
+        config = tiny(tmp_path, quality=quality, episodes=2, **repeat)
+        check_dataset(config, episodes=1, spawn=False)
 
 
 def test_description_leads_back_to_the_environment(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -22,13 +22,11 @@ SPEED_WINDOW = 30
 class Speed:
     """Updates a second over the last half minute."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic):
-        self._clock = clock
+    def __init__(self) -> None:
         self._marks: deque[tuple[float, int]] = deque()
 
-    def mark(self, step: int) -> None:
-        """Note that `step` updates are done by now."""
-        now = self._clock()
+    def mark(self, step: int, now: float) -> None:
+        """Note that `step` updates are done at the time `now`, in seconds."""
         self._marks.append((now, step))
         while len(self._marks) > 2 and now - self._marks[0][0] > SPEED_WINDOW:
             self._marks.popleft()
@@ -84,7 +82,7 @@ class TrainingProgress:
         if now - self._shown < REFRESH_SECONDS and step != self._total:
             return
         self._shown = now
-        self._speed.mark(step)
+        self._speed.mark(step, now)
         if self._bar and self._task is not None:
             note = describe_pace(self._speed.updates_per_second, self._total - step)
             self._bar.update(self._task, completed=step, description=phase, note=note)

@@ -95,7 +95,7 @@ class Quickstart:
             steps=steps,
             output=config.output / "run",
             evaluate_every=every,
-            evaluation_episodes=CURVE_EPISODES,
+            evaluation_episodes=min(CURVE_EPISODES, config.evaluation_episodes),
             evaluation_workers=config.workers,
             checkpoint_every=max(1, every // 2),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import gymnasium
@@ -15,11 +16,21 @@ from vrl_envs.rendering import SharedRenderer
 
 # After rendering, which chooses the way of drawing before MuJoCo is imported.
 from dm_control import suite  # isort: skip
+from dm_control.suite import quadruped  # isort: skip
 
 SUITE_STEPS = 1000
 """Simulator steps of an episode of a task that names no limit (the suite's own default)."""
 UNBOUNDED = 1e6
 LARGEST_SEED = 2**32 - 1
+
+
+class NumPyWithIn1d(ModuleType):
+    """NumPy as dm_control 1.0.28's quadruped knows it: version 2.4 has no `in1d` any more."""
+
+    in1d = staticmethod(np.isin)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
 
 
 class DMCEnvironment(gymnasium.Env[Any, Any]):
@@ -36,6 +47,8 @@ class DMCEnvironment(gymnasium.Env[Any, Any]):
         self.render_mode = "rgb_array"
         domain, task = TASKS[config.task]
         # Some tasks draw their model from this seed: it is the same in every process.
+        if domain == "quadruped":
+            quadruped.np = NumPyWithIn1d("numpy")
         self._environment = suite.load(domain, task, task_kwargs={"random": 0})
         self._physics = self._environment.physics
         self._renderer: SharedRenderer | None = None

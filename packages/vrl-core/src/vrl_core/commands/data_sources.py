@@ -139,18 +139,16 @@ def _recognised(path: Path, registry: Registry) -> str:
     ]
     if len(names) == 1:
         return names[0]
-    readers = ", ".join(
-        names or [n for n, kind in options.items() if _has_path(kind) and n != "store"]
-    )
+    readers = names or [name for name, kind in options.items() if _reads_files(name, kind)]
     problem = "is of a format that several datasets read" if names else "has no format known here"
     raise VRLError(
         f"{path} {problem}. Name the dataset: vrl data convert DATASET --dataset.path {path} "
-        f"STORE, with DATASET one of: {readers or 'none'}."
+        f"STORE, with DATASET one of: {', '.join(readers) or 'none'}."
     )
 
 
-def _has_path(kind: Any) -> bool:
-    return any(field.name == "path" for field in dataclasses.fields(kind))
+def _reads_files(name: str, kind: Any) -> bool:
+    return name != "store" and any(field.name == "path" for field in dataclasses.fields(kind))
 
 
 def download(words: Sequence[str], registry: Registry) -> int:

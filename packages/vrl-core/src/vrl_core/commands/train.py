@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,9 @@ def main(arguments: Sequence[str], registry: Registry) -> int:
 
     from vrl_core.train import train
 
+    print(f"run: {folder}", file=sys.stderr)
     train(config, registry=registry, folder=folder, resume=request.resume is not None)
+    print(f"Finished. See: vrl evaluate {folder}, vrl report {folder}", file=sys.stderr)
     return 0
 
 

@@ -7,6 +7,7 @@ depends on the number of threads would grow into another episode.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +34,8 @@ class BehaviourPolicy:
             tensors = load_file(path)
         except (SafetensorError, OSError) as error:
             raise VRLError(f"The behaviour policy {path} cannot be read: {error}.") from error
-        numbers = sorted(int(name.split(".")[1]) for name in tensors if name.endswith(".weight"))
-        names = [f"network.{number}" for number in numbers]
+        numbers = [re.fullmatch(r"network\.(\d+)\.weight", name) for name in tensors]
+        names = [f"network.{n}" for n in sorted(int(match[1]) for match in numbers if match)]
         expected = {f"{name}.{part}" for name in names for part in ("weight", "bias")}
         if not names or set(tensors) != expected:
             raise VRLError(

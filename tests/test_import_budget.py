@@ -1,0 +1,51 @@
+"""With every package installed, the command line starts quickly: it loads nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "torch",
+    "numpy",
+    "gymnasium",
+    "mujoco",
+    "dm_control",
+    "h5py",
+    "matplotlib",
+    "huggingface_hub",
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["plugins"], ["plugins", "--json"], ["train", "--help"], ["--version"]],
+)
+def test_quick_commands_load_nothing_heavy(words):
+    script = (
+        "import json, sys\nfrom vrl_core import cli\n"
+        f"assert cli.main({words!r}) == 0\n"
+        "print('\\n' + json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = json.loads(done.stdout.splitlines()[-1])
+    assert "vrl_core" in loaded
+    assert [name for name in HEAVY if name in loaded] == []
+
+
+@pytest.mark.parametrize("algorithm", ["bc", "cql", "drq-bc"])
+def test_parsing_a_whole_run_loads_nothing_heavy(algorithm):
+    words = f"{algorithm} --preset small dataset:dmc --dataset.task walker_walk".split()
+    script = (
+        "import sys\nfrom vrl_core.flags import parse_run, split_words\n"
+        "from vrl_core.registry import Registry\n"
+        f"parse_run(split_words({words!r}), Registry())\n"
+        f"print(*(name for name in {HEAVY} if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
