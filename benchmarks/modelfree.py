@@ -129,7 +129,10 @@ def run_process(
     command = [sys.executable, __file__, "--child", algorithm, variant, str(store)]
     command += ["--updates", str(arguments.updates), "--batch-size", str(arguments.batch_size)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return Measurement(**json.loads(done.stdout.splitlines()[-1]))
+    taken = Measurement(**json.loads(done.stdout.splitlines()[-1]))
+    rate = 1 / statistics.median(taken.seconds)
+    print(f"{algorithm}, {VARIANTS[variant]}: {rate:.2f} updates/s", file=sys.stderr, flush=True)
+    return taken
 
 
 def measure(
@@ -211,11 +214,10 @@ def show(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
     for name in ("updates/s", "ratio", "CPU s", "peak MB"):
         table.add_column(name, justify="right")
     for row in rows:
-        numbers = f"{row['updates_per_second']:.2f}", f"{row['ratio']:.2f}"
-        numbers += (f"{row['processor_seconds']:.2f}",)
+        figures = (row["updates_per_second"], row["ratio"], row["processor_seconds"])
         memory = f"{row['peak_megabytes']:,.0f}"
         name = VARIANTS[row["variant"]]
-        table.add_row(row["algorithm"], name, *numbers, memory)
+        table.add_row(row["algorithm"], name, *(f"{figure:.2f}" for figure in figures), memory)
     Console().print(table)
 
 

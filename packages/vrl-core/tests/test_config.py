@@ -167,6 +167,19 @@ def test_a_mistake_is_refused_where_it_is(registry, data, message):
         from_data(Everything, data, registry)
 
 
+def test_what_a_configuration_refuses_itself_is_said_where_it_is(registry):
+    @dataclass(frozen=True, kw_only=True)
+    class Picky:
+        value: int = 1
+
+        def __post_init__(self):
+            if self.value < 0:
+                raise ValueError("value must not be negative")
+
+    with pytest.raises(VRLError, match=r"^picky: value must not be negative"):
+        from_data(Picky, {"value": -1}, registry, path="picky")
+
+
 def test_a_missing_key_is_named(registry):
     with pytest.raises(VRLError, match=r"^dataset: the key 'path' is missing"):
         from_data(RunConfig, {"algorithm": "everything", "dataset": {"name": "files"}}, registry)

@@ -56,6 +56,10 @@ class Careful(AlgorithmConfig):
     encoder: Encoder = Encoder()
     penalty: PenaltyConfig = Spread(weight=5.0)
 
+    def __post_init__(self):
+        if self.rate <= 0:
+            raise ValueError("rate must be positive")
+
     @classmethod
     def presets(cls):
         """Two presets."""
@@ -224,6 +228,7 @@ def test_one_dataset_to_choose_from_keeps_its_word():
         ("careful --data", "--data needs a value"),
         ("--seed 3", "Say which algorithm.*careful, plain"),
         ("plain --data x --seed -1", "seed must be at least 0"),
+        ("careful --data x --rate -1", "careful: rate must be positive"),
     ],
 )
 def test_a_wrong_name_is_met_with_the_nearest(registry, line, message):

@@ -224,6 +224,14 @@ def test_a_broken_distribution_takes_nobody_with_it(site, source, reason):
     assert "fine" in registry.names("penalties")
 
 
+def test_damaged_metadata_takes_nobody_with_it(site):
+    install(site, "good-dist", "good_module", penalty_source("fine"))
+    (site / "nameless-1.0.dist-info").mkdir()
+    install(site, "odd-dist", "odd_module", penalty_source("odd"))
+    (site / "odd_dist-1.5.dist-info" / "entry_points.txt").write_bytes(b"[vrl.v1]\n\xff\xfe = x\n")
+    assert "fine" in Registry().names("penalties")
+
+
 def test_another_api_version_is_listed_and_not_imported(site):
     install(site, "future-dist", "future_module", "raise SystemExit", group="vrl.v2")
     (problem,) = (p for p in Registry().problems if p.source == "future-dist")

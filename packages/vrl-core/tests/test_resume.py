@@ -19,9 +19,7 @@ DEATHS = {
     "before the first checkpoint": ["update:3"],
     "after metrics that are written again": ["update:17"],
     # Of config.yaml, and then four a checkpoint: two files and two folders.
-    "tensors written, not safe": ["fsync:10"],
     "state written, not safe": ["fsync:11"],
-    "complete, not renamed": ["fsync:12"],
     "renamed, not safe": ["fsync:13"],
     "about to be renamed": ["replace:5"],
     "in every life": ["update:12", "fsync:2", "update:9", "replace:4"],

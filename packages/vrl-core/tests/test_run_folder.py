@@ -30,8 +30,9 @@ def test_two_runs_in_one_folder(tmp_path):
 
 def test_the_lock_holds_between_processes_and_ends_with_the_process(tmp_path):
     program = (
-        "import os, sys\nfrom pathlib import Path\nfrom vrl_core.run_folder import RunFolder\n"
-        "run = RunFolder(Path(sys.argv[1])).__enter__()\nprint('locked', flush=True)\nsys.stdin.read()\n"
+        "import sys\nfrom pathlib import Path\nfrom vrl_core.run_folder import RunFolder\n"
+        "run = RunFolder(Path(sys.argv[1])).__enter__()\n"
+        "print('locked', flush=True)\nsys.stdin.read()\n"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", program, tmp_path],

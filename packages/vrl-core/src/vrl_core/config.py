@@ -235,7 +235,10 @@ class _Reader:
                 arguments[name] = base
             elif field.default is field.default_factory is dataclasses.MISSING:
                 raise VRLError(f"{_at(path)}the key {name!r} is missing.")
-        return cls(**arguments)
+        try:
+            return cls(**arguments)
+        except ValueError as error:
+            raise VRLError(f"{_at(path)}{error}") from error
 
 
 def preset(cls: type[AlgorithmConfig], name: str) -> AlgorithmConfig:

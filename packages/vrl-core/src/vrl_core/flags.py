@@ -166,8 +166,14 @@ def _callbacks(
 ) -> tuple[CallbackConfig, ...]:
     """Return the observers of these names, with the file's settings where it has them."""
     classes = [registry.get("callbacks", name) for name in names]
+    if classes == [type(config) for config in known]:
+        return tuple(known)
     of_file = {type(config): config for config in known}
-    return tuple(of_file.get(cls) or cls() for cls in classes)
+    try:
+        return tuple(of_file.get(cls) or cls() for cls in classes)
+    except TypeError as error:
+        advice = "Give it under `callbacks` in a file, with --config."
+        raise VRLError(f"A callback needs settings: {error}. {advice}") from error
 
 
 def _settable(cls: Any) -> list[dataclasses.Field[Any]]:
@@ -306,6 +312,9 @@ def _parse(
             args=list(words),
             config=(tyro.conf.CascadeSubcommandArgs,),
         )
+    except ValueError as error:
+        # What a configuration's own __post_init__ refuses.
+        raise VRLError(f"{name}: {error}") from error
     except SystemExit as stop:
         if stop.code not in (0, None):
             _suggest(words, _flag_names(flags))

@@ -11,7 +11,7 @@ import importlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, distributions
+from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -260,13 +260,21 @@ def _installed_entry_points() -> list[EntryPoint]:
     seen: set[str] = set()
     found: list[EntryPoint] = []
     for distribution in distributions():
-        name = _normalised(distribution.name or "")
+        name, points = _entry_points_of(distribution)
         # As for imports, the first copy on the path counts.
         if name and name in seen:
             continue
         seen.add(name)
-        found += [p for p in distribution.entry_points if p.group.startswith(GROUP_PREFIX)]
+        found += [point for point in points if point.group.startswith(GROUP_PREFIX)]
     return sorted(found, key=lambda point: (*_distribution_of(point), point.group, point.name))
+
+
+def _entry_points_of(distribution: Distribution) -> tuple[str, list[EntryPoint]]:
+    """Return normalised name and entry points; none for metadata that pip left half removed."""
+    try:
+        return _normalised(distribution.name or ""), list(distribution.entry_points)
+    except Exception:
+        return "", []
 
 
 def _distribution_of(point: EntryPoint) -> tuple[str, str]:

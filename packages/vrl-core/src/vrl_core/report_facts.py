@@ -9,22 +9,13 @@ from typing import Any
 
 from vrl_core.report import Group
 from vrl_core.result_table import interval, number
-from vrl_core.run_record import RunRecord
+from vrl_core.run_record import EVALUATIONS, EvaluationRecord, RunRecord
 from vrl_core.statistics import summary
 
 
 def seed_lines(group: Group) -> list[list[str]]:
     """Return a header and one line of texts a run."""
-    header = [
-        "seed",
-        "mean return",
-        "95% interval",
-        "episodes",
-        "updates",
-        "time",
-        "from",
-        "folder",
-    ]
+    header = ["seed", "mean", "95% CI", "episodes", "updates", "time", "evaluated by", "folder"]
     return [header, *(_seed_line(run) for run in group.runs)]
 
 
@@ -40,9 +31,13 @@ def _seed_line(run: RunRecord) -> list[str]:
         str(numbers.n),
         f"{run.final.step:,}",
         time,
-        run.final.source,
+        _evaluated_by(run.final),
         str(run.folder),
     ]
+
+
+def _evaluated_by(evaluation: EvaluationRecord) -> str:
+    return "vrl evaluate" if evaluation.source.startswith(EVALUATIONS + "/") else "vrl train"
 
 
 def duration(seconds: float | None) -> str:

@@ -124,7 +124,8 @@ def _tiles(section: Section) -> str:
         tiles.append((f"{share:.0%}", "of its data's mean return"))
     if section.references and section.references.random > 0:
         times = best.summary.mean / section.references.random
-        tiles.append((f"{times:.0f}×", "the random policy's return"))
+        decimals = 0 if times >= 10 else 1
+        tiles.append((f"{times:.{decimals}f}×", "the random policy's return"))
     if best.normalised is not None:
         tiles.append((f"{best.normalised:.1f}", "normalised score"))
     inner = "".join(

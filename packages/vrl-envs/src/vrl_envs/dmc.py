@@ -46,9 +46,9 @@ class DMCEnvironment(gymnasium.Env[Any, Any]):
         self.config = config
         self.render_mode = "rgb_array"
         domain, task = TASKS[config.task]
-        # Some tasks draw their model from this seed: it is the same in every process.
         if domain == "quadruped":
             quadruped.np = NumPyWithIn1d("numpy")
+        # Some tasks draw their model from this seed: it is the same in every process.
         self._environment = suite.load(domain, task, task_kwargs={"random": 0})
         self._physics = self._environment.physics
         self._renderer: SharedRenderer | None = None

@@ -10,7 +10,6 @@ from vrl_core.soft_actor_critic import SoftActorCriticConfig
 from vrl_envs.behaviours.training import BehaviourTraining
 
 _PAPER_PACE = SoftActorCriticConfig(hidden_sizes=(256, 256), learning_rate=1e-4)
-_FAST = SoftActorCriticConfig(learning_rate=3e-4, critic_layer_norm=True, initial_temperature=0.1)
 
 PRESETS: Mapping[tuple[str, str], BehaviourTraining] = {
     ("walker_walk", "mixed"): BehaviourTraining(
@@ -21,13 +20,10 @@ PRESETS: Mapping[tuple[str, str], BehaviourTraining] = {
     ),
     ("walker_walk", "expert"): BehaviourTraining(
         task="walker_walk",
-        steps=400_000,
+        steps=150_000,
         seed=1,
-        batch_size=128,
-        return_steps=3,
-        updates_per_step=0.5,
         evaluate_every=10_000,
-        agent=_FAST,
+        agent=SoftActorCriticConfig(learning_rate=1e-3, critic_layer_norm=True),
     ),
     ("cheetah_run", "expert"): BehaviourTraining(
         task="cheetah_run",
@@ -37,7 +33,9 @@ PRESETS: Mapping[tuple[str, str], BehaviourTraining] = {
         return_steps=3,
         updates_per_step=0.5,
         evaluate_every=10_000,
-        agent=_FAST,
+        agent=SoftActorCriticConfig(
+            learning_rate=3e-4, critic_layer_norm=True, initial_temperature=0.1
+        ),
     ),
 }
 """Training settings by task and preset: `mixed` learns slowly, as the paper's medium agent does,

@@ -6,13 +6,11 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 import tyro
 
 from vrl_core.errors import VRLError
-from vrl_envs.behaviours.presets import preset
-from vrl_envs.behaviours.training import BehaviourRun
 from vrl_envs.dmc_tasks import check_task
+from vrl_envs.graphics import choose_backend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +32,12 @@ class TrainBehaviour:
 def train(arguments: TrainBehaviour) -> None:
     """Run the training and print a line for each evaluation. Raises `VRLError` for bad names."""
     check_task(arguments.task)
+    choose_backend()  # before dm_control is imported, which otherwise warns of a missing display
+    import torch
+
+    from vrl_envs.behaviours.presets import preset
+    from vrl_envs.behaviours.training import BehaviourRun
+
     config = preset(arguments.task, arguments.preset)
     if arguments.steps is not None:
         config = replace(config, steps=arguments.steps)

@@ -57,7 +57,7 @@ def to_episode(rows: RecordedRows, *, where: str, info: Mapping[str, Any]) -> Ep
 
 
 def row_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of one row; a scalar saved as `(N, 1)` is the same as one saved as `(N,)`."""
+    """Return the shape of one row; for a scalar, `(N, 1)` is the same as `(N,)`."""
     row = shape[1:]
     return () if name in SCALARS and row == (1,) else row
 

@@ -54,7 +54,7 @@ class VD4RL(DatasetConfig):
     def download(
         cls,
         identifier: str,
-        output: str | Path | None = None,
+        output: Path | None = None,
         *,
         keep: bool = False,
         proprioception: bool = False,

@@ -301,7 +301,7 @@ def _split(shards: Sequence[_Shard]) -> tuple[list[list[_Piece]], list[str]]:
     notes = []
     for number, shard in enumerate(shards):
         first = shard.starts[0] if shard.starts else shard.rows
-        if first and _goes_on(shards, number):
+        if first and episodes and _goes_on(shards, number, episodes[-1][-1]):
             episodes[-1].append(_Piece(shard=number, first=0, stop=first))
         elif first:
             notes.append(
@@ -317,9 +317,9 @@ def _split(shards: Sequence[_Shard]) -> tuple[list[list[_Piece]], list[str]]:
     return [pieces for pieces in episodes if _rows(pieces) >= 2], notes
 
 
-def _goes_on(shards: Sequence[_Shard], number: int) -> bool:
-    """Tell whether a shard that begins inside an episode goes on with that of the one before."""
-    if number == 0 or shards[number - 1].finished:
+def _goes_on(shards: Sequence[_Shard], number: int, latest: _Piece) -> bool:
+    """Tell whether a shard that begins inside an episode goes on with the `latest` one."""
+    if latest.shard != number - 1 or shards[number - 1].finished:
         return False
     here, before = _number(shards[number].path), _number(shards[number - 1].path)
     return here is not None and before is not None and here == before + 1

@@ -99,11 +99,11 @@ def _describe(path: Path) -> _File:
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         raise VRLError(
-            f"{path} lacks {', '.join(missing)}; it holds {', '.join(sorted(columns)) or 'nothing'}."
-            f" A V-D4RL file holds at least {', '.join(REQUIRED)}."
+            f"{path} lacks {', '.join(missing)}; it holds {', '.join(sorted(columns)) or 'no'} "
+            f"columns. A V-D4RL file holds at least {', '.join(REQUIRED)}."
         )
     _check_kinds(path, columns)
-    data = {name: header.shape[0] for name, header in columns.items() if name not in FLAGS}
+    data = {name: columns[name].shape[0] for name in (*REQUIRED, "discount") if name in columns}
     rows = data["image"]
     # Files of humanoid_walk/medium_replay exist whose data has 500 rows and whose flags have 501.
     flags = {name: columns[name].shape[0] for name in FLAGS if name in columns}
@@ -170,6 +170,12 @@ def _extra_columns(files: Sequence[_File]) -> tuple[str, ...]:
                 f"{file.path} holds the proprioceptive columns {sorted(names)}, "
                 f"{files[0].path.name} holds {sorted(first)}. Read the data without "
                 "proprioception, or move the files that differ away."
+            )
+        uneven = [name for name in sorted(first) if file.columns[name].shape[0] != file.rows]
+        if uneven:
+            raise VRLError(
+                f"{file.path} has {file.rows} rows of data and another number of rows of "
+                f"{', '.join(uneven)}. Read the data without proprioception, or move the file away."
             )
     return tuple(sorted(first))
 
