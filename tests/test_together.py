@@ -27,9 +27,9 @@ def vrl(*words: str | Path, folder: Path, status: int = 0) -> subprocess.Complet
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small dataset, collected from the simulator."""
-    folder = tmp_path_factory.mktemp("workplace")
+    folder = tmp_path_factory.mktemp("collected")
     words = "--task walker_walk --quality random --size 64 --episodes 2 --workers 1"
     vrl("data", "collect", *words.split(), "--output", "data/walker", folder=folder)
     return folder
@@ -44,28 +44,28 @@ def test_every_package_adds_its_plugins_and_none_is_set_aside(tmp_path):
     assert "store" in adds["vrl-core"]["datasets"]
 
 
-def test_collected_data_is_whole_and_described(workplace):
-    vrl("data", "check", "data/walker", folder=workplace)
-    (row,) = json.loads(vrl("data", "stats", "data/walker", "--json", folder=workplace).stdout)
+def test_collected_data_is_whole_and_described(collected):
+    vrl("data", "check", "data/walker", folder=collected)
+    (row,) = json.loads(vrl("data", "stats", "data/walker", "--json", folder=collected).stdout)
     assert row["timesteps"] == 1000
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_every_algorithm_trains_evaluates_and_reports(algorithm, workplace):
+def test_every_algorithm_trains_evaluates_and_reports(algorithm, collected):
     run = Path("runs") / algorithm
     words: Sequence[str] = ("train", algorithm, "--preset", "small", "--data", "data/walker")
-    vrl(*words, *TINY, "--output", run, folder=workplace)
-    answer = vrl("evaluate", run, "--episodes", "1", "--json", folder=workplace)
+    vrl(*words, *TINY, "--output", run, folder=collected)
+    answer = vrl("evaluate", run, "--episodes", "1", "--json", folder=collected)
     assert '"returns"' in answer.stdout
-    vrl("report", run, "--output", f"report-{algorithm}", folder=workplace)
-    assert algorithm in (workplace / f"report-{algorithm}/index.html").read_text()
+    vrl("report", run, "--output", f"report-{algorithm}", folder=collected)
+    assert algorithm in (collected / f"report-{algorithm}/index.html").read_text()
 
 
-def test_an_environment_of_another_render_quality_is_refused(workplace):
+def test_an_environment_of_another_render_quality_is_refused(collected):
     words: Sequence[str] = ("train", "bc", "--preset", "small", "--data", "data/walker")
     other = ("environment:dmc", "--environment.task", "walker_walk")
     quality = ("--environment.rendering", "reference", "--evaluation-episodes", "1")
-    error = vrl(*words, *TINY, *other, *quality, "--output", "x", folder=workplace, status=1).stderr
+    error = vrl(*words, *TINY, *other, *quality, "--output", "x", folder=collected, status=1).stderr
     assert "reference" in error
     assert "fast" in error
     assert "Traceback" not in error

@@ -4,6 +4,7 @@ import json
 import pytest
 import torch
 
+from nested_state import assert_equal
 from vrl_core.checkpoint import (
     STATE,
     TENSORS,
@@ -13,23 +14,6 @@ from vrl_core.checkpoint import (
     save_checkpoint,
 )
 from vrl_core.errors import VRLError
-
-
-def assert_equal(left, right):
-    assert type(left) is type(right)
-    if isinstance(left, torch.Tensor):
-        assert left.dtype == right.dtype
-        assert torch.equal(left, right)
-    elif isinstance(left, dict):
-        assert list(left) == list(right)
-        for key in left:
-            assert_equal(left[key], right[key])
-    elif isinstance(left, list | tuple):
-        assert len(left) == len(right)
-        for mine, other in zip(left, right, strict=True):
-            assert_equal(mine, other)
-    else:
-        assert left == right
 
 
 def optimiser_state():
@@ -155,6 +139,12 @@ def test_a_full_disk_leaves_the_last_one(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(tmp_path, 2, {"a": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["step_00000001"]
+
+
+def test_what_a_kill_left_is_removed_by_the_next(tmp_path):
+    (tmp_path / ".step_00000004.partial").mkdir()
+    save_checkpoint(tmp_path, 5, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["step_00000005"]
 
 
 def test_unfinished_ones_are_not_listed(tmp_path):

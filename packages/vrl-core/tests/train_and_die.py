@@ -14,8 +14,9 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent))
 
-import tiny_training
 import torch
+
+import tiny_training
 from tiny_runs import registry, run_config, train_tiny
 from vrl_core.run_folder import load_config
 

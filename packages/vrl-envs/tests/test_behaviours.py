@@ -1,7 +1,7 @@
 """Behaviours: the policy's mathematics, replay files, cards, and shipping them from a run."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from vrl_envs.behaviours.presets import PRESETS, preset
 from vrl_envs.behaviours.replay_file import pack, read_replay, write_replay
 from vrl_envs.behaviours.shipped import SHIPPED, available, policy_path
 from vrl_envs.behaviours.shipping import ship, ship_replay
+from vrl_envs.behaviours.train import TrainBehaviour, train
 
 
 class FixedNoise:
@@ -164,6 +165,16 @@ def test_presets_of_other_tasks_are_walkers():
     assert preset("hopper_hop", "expert").steps == PRESETS["walker_walk", "expert"].steps
     with pytest.raises(VRLError, match="Did you mean 'expert'"):
         preset("walker_walk", "exprt")
+
+
+def test_training_command_uses_the_preset_and_what_was_said(tmp_path):
+    train(TrainBehaviour(output=tmp_path, task="cheetah_run", steps=500, seed=9))
+    training = json.loads((tmp_path / "training.json").read_text())
+    expected = replace(PRESETS["cheetah_run", "expert"], steps=500, seed=9)
+    assert training == json.loads(json.dumps(asdict(expected)))
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
+    with pytest.raises(VRLError, match="Did you mean 'cheetah_run'"):
+        train(TrainBehaviour(output=tmp_path, task="cheetah_rnu"))
 
 
 def test_shipped_behaviours_are_small_and_have_fitting_cards():

@@ -59,13 +59,30 @@ def test_a_number_overrides_the_table() -> None:
     ("task", "behaviour"), [("hopper_hop", "expert"), ("walker_walk", "unknown")]
 )
 def test_data_outside_the_table_asks_for_a_number(task: str, behaviour: str) -> None:
-    with pytest.raises(VRLError, match=rf"{task}.*{behaviour}.*--algorithm\.trade-off"):
+    with pytest.raises(VRLError, match=rf"{task}.*{behaviour}.*--trade-off"):
         resolve_trade_off("paper", task, behaviour)
 
 
 def test_encoder_settings_must_agree() -> None:
     with pytest.raises(VRLError, match="one entry for each convolution"):
         BCConfig(encoder_channels=(32, 32), encoder_strides=(2,))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "settings", "said"),
+    [
+        (BCConfig, {"batch_size": 0}, "batch_size must be at least 1, not 0"),
+        (BCConfig, {"learning_rate": float("nan")}, "learning_rate must be at least 0, not nan"),
+        (BCConfig, {"encoder_strides": (2, 0, 1, 1)}, "encoder_strides must be at least 1"),
+        (DrQBCConfig, {"discount": 1.5}, "discount must be between 0 and 1, not 1.5"),
+        (DrQBCConfig, {"return_steps": 0}, "return_steps must be at least 1"),
+        (CQLConfig, {"temperature": 0.0}, "temperature must be positive"),
+        (CQLConfig, {"target_rate": -1.0}, "target_rate must be between 0 and 1"),
+    ],
+)
+def test_impossible_settings_are_refused(algorithm, settings, said: str) -> None:
+    with pytest.raises(VRLError, match=said):
+        algorithm(**settings)
 
 
 def test_plugin_imports_nothing_heavy() -> None:

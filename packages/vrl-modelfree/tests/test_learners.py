@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vrl_core.errors import VRLError
 from vrl_core.protocols import Transitions
@@ -199,6 +200,30 @@ def test_too_small_images_are_refused(algorithm, spec) -> None:
     config = algorithm(encoder_strides=(2, 2, 2, 2))
     with pytest.raises(VRLError, match="too small"):
         config.build(spec, CPU)
+
+
+class NoHostReads(TorchDispatchMode):
+    """Refuses the operators that hand a tensor's contents to Python, and so wait for a GPU."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.name()
+        assert name not in ("aten::_local_scalar_dense", "aten::nonzero", "aten::equal"), name
+        return function(*args, **(kwargs or {}))
+
+
+def test_the_watch_notices_a_host_read() -> None:
+    with pytest.raises(AssertionError, match="_local_scalar_dense"), NoHostReads():
+        torch.ones(()).item()
+
+
+@every_algorithm
+def test_update_reads_nothing_on_the_host(algorithm, small, spec, make_batch) -> None:
+    learner = build(algorithm, small, spec)
+    (phase,) = learner.phases
+    assert phase.replayable
+    learner.update(make_batch())
+    with NoHostReads():
+        learner.update(make_batch())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -47,7 +47,8 @@ def save_checkpoint(folder: Path, step: int, state: Any, *, keep: int = 2) -> Pa
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step_{step:08d}"
     staging = folder / f".{final.name}.partial"
-    shutil.rmtree(staging, ignore_errors=True)
+    for unfinished in folder.glob(".step_*.partial"):  # of a process that was killed
+        shutil.rmtree(unfinished, ignore_errors=True)
     try:
         staging.mkdir()
         content = save(tensors)

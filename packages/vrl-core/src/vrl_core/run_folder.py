@@ -131,6 +131,12 @@ class RunFolder:
                 f"The data of {self.path} has changed: its checksum was {before.get('checksum')} "
                 f"and is {now['checksum']} ({now['path']}). Restore the data, or start a new run."
             )
+        threads, threads_now = (_threads(each) for each in (known, facts))
+        if threads != threads_now:
+            warnings.warn(
+                f"The run had {threads} threads and goes on with {threads_now}: sums may round "
+                "otherwise. OMP_NUM_THREADS sets their number."
+            )
         found = self.newest_checkpoint(set_aside=True)
         if found is not None:
             state.load_state_dict(found[1])
@@ -246,6 +252,10 @@ def _at_step(run: RunFolder, checkpoint: str | int) -> tuple[int, Any]:
         steps = ", ".join(str(step) for step in known) or "none"
         raise VRLError(f"{run.path} has no checkpoint {checkpoint!r}. There are: last, {steps}.")
     return load_checkpoint(known[int(wanted)])
+
+
+def _threads(facts: Mapping[str, Any]) -> Any:
+    return facts.get("hardware", {}).get("threads")
 
 
 def _unwritable(path: Path, error: OSError) -> VRLError:

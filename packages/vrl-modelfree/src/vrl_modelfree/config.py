@@ -7,6 +7,7 @@ code runs; `docs/algorithms.md` lists the differences.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -37,6 +38,14 @@ _SMALL: Mapping[str, Any] = {
     "noise_duration": 5_000,
 }
 """For 64 px images and a few minutes on a laptop's CPU."""
+
+
+def _require(config: PixelConfig, name: str, *, least: float, most: float = math.inf) -> None:
+    """Raise `VRLError` unless a setting lies within bounds (NaN does not)."""
+    value = getattr(config, name)
+    if not least <= value <= most:
+        bounds = f"at least {least}" if most == math.inf else f"between {least} and {most}"
+        raise VRLError(f"{name} must be {bounds}, not {value}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +87,20 @@ class PixelConfig(AlgorithmConfig):
     """
 
     def __post_init__(self) -> None:
-        """Refuse encoders that cannot be built."""
+        """Refuse settings that cannot be meant; raises `VRLError`."""
+        counts = ("steps", "batch_size", "frame_stack", "feature_size", "hidden_size")
+        for name in (*counts, "noise_duration"):
+            _require(self, name, least=1)
+        for name in ("shift_padding", "learning_rate", "noise_start", "noise_end", "noise_clip"):
+            _require(self, name, least=0)
         if not self.encoder_channels or len(self.encoder_channels) != len(self.encoder_strides):
             raise VRLError(
                 f"encoder_channels {self.encoder_channels} and encoder_strides "
                 f"{self.encoder_strides} must have one entry for each convolution."
             )
+
+        if min(*self.encoder_channels, *self.encoder_strides) < 1:
+            raise VRLError("encoder_channels and encoder_strides must be at least 1.")
 
     @classmethod
     def presets(cls) -> Mapping[str, Self]:
@@ -116,6 +133,13 @@ class ActorCriticConfig(PixelConfig):
     """Rewards in the n-step target."""
     target_rate: float = 0.01
     """Share of the online critic that the target critic takes over per update."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot be meant; raises `VRLError`."""
+        super().__post_init__()
+        _require(self, "return_steps", least=1)
+        for name in ("discount", "target_rate"):
+            _require(self, name, least=0, most=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +179,13 @@ class CQLConfig(ActorCriticConfig):
 
     Without it the logged action is one of the entries; with it, it is left out.
     """
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot be meant; raises `VRLError`."""
+        super().__post_init__()
+        _require(self, "sampled_actions", least=1)
+        if self.temperature <= 0:
+            raise VRLError(f"temperature must be positive, not {self.temperature}.")
 
     @classmethod
     def presets(cls) -> Mapping[str, Self]:
@@ -213,6 +244,6 @@ def resolve_trade_off(trade_off: Literal["paper"] | float, task: str, behaviour:
             f"The paper gives no CQL trade-off factor for task {task!r} with behaviour "
             f"{behaviour!r}; it has {known} with random, mixed, medium, medium_expert and expert. "
             "Give a number: the paper searched 0.5, 1, 2, 5, 10 and 20 "
-            "(--algorithm.trade-off 5, or the preset small or reference-code)."
+            "(--trade-off 5, or the preset small or reference-code)."
         )
     return factors[quality]

@@ -48,6 +48,11 @@ class BehaviourTraining:
     """Agent steps between checkpoints: the paper's 10,000 frames."""
     evaluation_episodes: int = 10
     """Episodes of the stochastic policy at each checkpoint."""
+    start_from: str = ""
+    """Folder of a finished run whose networks this one starts with, if any.
+
+    A gait found at a longer action repeat is refined at the datasets' own this way.
+    """
     agent: SoftActorCriticConfig = SoftActorCriticConfig()
     """Soft actor-critic's own sizes and rates."""
 
@@ -193,6 +198,9 @@ class BehaviourRun:
         write_atomically(folder / "training.json", json.dumps(asdict(config), indent=1).encode())
         if (folder / "resume.safetensors").exists():
             self.load()
+        elif config.start_from:
+            tensors = load_file(Path(config.start_from) / "resume.safetensors")
+            self.agent.load_state_dict(part(tensors, "agent."))
 
     @property
     def steps(self) -> int:
@@ -209,7 +217,8 @@ class BehaviourRun:
 
     def collect(self) -> float:
         """Add one episode to the replay and return its return."""
-        act = self.act_uniformly if self.steps < self.config.random_steps else self.act
+        uniform = self.steps < self.config.random_steps and not self.config.start_from
+        act = self.act_uniformly if uniform else self.act
         seed = 1_000_000 * (self.config.seed + 1) + self.replay.episodes
         episode = run_episode(self.task, seed, act)
         self.replay.add(episode)
