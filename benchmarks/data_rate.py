@@ -17,24 +17,28 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from vrl_core.batches import Batch
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.hooks import DatasetConfig
 from vrl_core.ingest import write_store
-from vrl_core.protocols import Sequences, Transitions
-from vrl_core.replay import Replay
+from vrl_core.protocols import Sequences, TransitionBatch, Transitions
+from vrl_core.replay import Placement, Replay
 from vrl_core.store import Store
 
-REQUESTS = {
+REQUESTS: dict[str, Transitions | Sequences] = {
     "DrQ+BC: 256 x 3-step, stack 3": Transitions(batch_size=256, frame_stack=3, return_steps=3),
     "BC: 256 x 1-step, stack 3": Transitions(batch_size=256, frame_stack=3),
     "world model: 16 x 50": Sequences(batch_size=16, length=50),
 }
+
+PLACEMENTS: tuple[Placement, ...] = ("device", "stream")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +76,12 @@ class RandomEpisodes:
         )
 
 
-def measure(store: Store, request: Transitions | Sequences, placement: str, seconds: float) -> dict:
+def measure(
+    store: Store, request: Transitions | Sequences, placement: Placement, seconds: float
+) -> dict[str, Any]:
     """Draw batches for so many seconds, after five to warm up."""
     before = anonymous_megabytes()
-    times, frames, size = [], 0, 0
+    times = []
     replay = Replay(store, torch.device("cpu"), placement)
     with closing(replay.stream(request, seed=0)) as stream:
         for _ in range(5):
@@ -86,10 +92,9 @@ def measure(store: Store, request: Transitions | Sequences, placement: str, seco
             batch = next(stream)
             times.append(time.perf_counter() - start)
         used = time.process_time() - used
-        pair = isinstance(request, Transitions)
-        image = batch.observation["image"] if pair else batch.observations["image"]
-        frames = image.shape[0] * image.shape[1] * (2 if pair else 1)
-        size = frames * image[0, 0].nbytes
+        images = images_of(batch)
+        frames = sum(image.shape[0] * image.shape[1] for image in images)
+        size = frames * images[0][0, 0].nbytes
     mean = sum(times) / len(times)
     return {
         "processor_ms": 1e3 * used / len(times),
@@ -100,6 +105,13 @@ def measure(store: Store, request: Transitions | Sequences, placement: str, seco
         "gigabytes_per_second": size / mean / 1e9,
         "grew_megabytes": anonymous_megabytes() - before,
     }
+
+
+def images_of(batch: Batch) -> list[torch.Tensor]:
+    """Return the frames of a batch, each `(batch, stack or time, height, width, channel)`."""
+    if isinstance(batch, TransitionBatch):
+        return [batch.observation["image"], batch.next_observation["image"]]
+    return [batch.observations["image"]]
 
 
 def anonymous_megabytes() -> float:
@@ -123,15 +135,18 @@ def main() -> None:
         config = RandomFrames(episodes=max(1, options.frames // 500), size=options.size)
         store = write_store(config, Path(folder) / "store", workers=1)
         results = [
-            {"batch": name, "placement": placement, **measure(store, request, placement, seconds)}
+            {
+                "batch": name,
+                "placement": placement,
+                **measure(store, request, placement, options.seconds),
+            }
             for name, request in REQUESTS.items()
-            for placement in ("device", "stream")
-            for seconds in [options.seconds]
+            for placement in PLACEMENTS
         ]
     print(json.dumps(results, indent=2)) if options.json else print_table(results, options.size)
 
 
-def print_table(results: list[dict], size: int) -> None:
+def print_table(results: list[dict[str, Any]], size: int) -> None:
     """Print a line for each request and placement."""
     table = Table(title=f"Batches from memory maps, {size} px, {torch.get_num_threads()} threads")
     columns = (

@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 
@@ -30,15 +29,13 @@ def test_two_runs_in_one_folder(tmp_path):
 
 def test_the_lock_holds_between_processes_and_ends_with_the_process(tmp_path):
     program = (
-        "import sys\nfrom pathlib import Path\nfrom vrl_core.run_folder import RunFolder\n"
-        "run = RunFolder(Path(sys.argv[1])).__enter__()\n"
+        "import fcntl, sys\nlock = open(sys.argv[1], 'a')\nfcntl.flock(lock, fcntl.LOCK_EX)\n"
         "print('locked', flush=True)\nsys.stdin.read()\n"
     )
     holder = subprocess.Popen(
-        [sys.executable, "-c", program, tmp_path],
+        [sys.executable, "-c", program, tmp_path / ".lock"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"locked\n"

@@ -3,7 +3,9 @@ import os
 import signal
 
 import pytest
+import torch
 
+from nested_state import assert_equal
 from tiny_runs import final_state, logged, registry, run_config, train_tiny
 from tiny_training import CountingEnvironmentConfig, FaultyConfig, TinyConfig
 from vrl_core.callback_config import TensorBoardConfig
@@ -168,6 +170,14 @@ def test_all_checkpoints_damaged(counting_store, tmp_path):
         train_tiny(run_config(counting_store.path), run.path, resume=True)
 
 
+def test_another_number_of_threads_is_warned_of(counting_store, tmp_path, monkeypatch):
+    run = train_tiny(run_config(counting_store.path, steps=1), tmp_path / "run")
+    here = torch.get_num_threads()
+    monkeypatch.setattr("torch.get_num_threads", lambda: here + 1)
+    with pytest.warns(UserWarning, match=f"had {here} threads and goes on with {here + 1}"):
+        train_tiny(run_config(counting_store.path, steps=1), run.path, resume=True)
+
+
 def test_resuming_a_finished_run_changes_nothing(counting_store, tmp_path):
     run = train_tiny(run_config(counting_store.path), tmp_path / "run")
     before = (run.path / "metrics.jsonl").read_bytes()
@@ -267,8 +277,6 @@ def test_restore(counting_store, tmp_path):
 
 def assert_same_run(one, other):
     """Equal tensors, counters and generators at the end, and equal logs but for the time."""
-    from test_checkpoint import assert_equal
-
     assert_equal(final_state(one), final_state(other))
     assert logged(one) == logged(other)
     assert logged(one, "evaluations") == logged(other, "evaluations")
