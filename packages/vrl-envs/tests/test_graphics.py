@@ -60,6 +60,7 @@ def test_platform_of_pyopengl_binds(machine, monkeypatch):
 
 
 SCRIPT = """
+{first}
 from vrl_envs.config import DMC
 kept = DMC(size=16, rendering="fast").build()
 closed = DMC(size=16, rendering="fast", camera=1).build()
@@ -69,11 +70,24 @@ print(kept.render().shape)
 """
 
 
-def test_a_fresh_process_draws_and_ends_silently_with_an_open_environment():
+@pytest.mark.parametrize("first", ["", "import vrl_envs.behaviours.training"])
+def test_a_fresh_process_draws_and_ends_silently_with_an_open_environment(first):
     environment = {k: v for k, v in os.environ.items() if k not in ("MUJOCO_GL", "DISPLAY")}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True
+        [sys.executable, "-c", SCRIPT.format(first=first)],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "(16, 16, 3)"
     assert done.stderr == ""
+
+
+def test_drawing_works_when_dm_control_was_imported_first():
+    environment = {k: v for k, v in os.environ.items() if k not in ("MUJOCO_GL", "DISPLAY")}
+    script = SCRIPT.format(first="from dm_control import suite")
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "(16, 16, 3)", done.stderr

@@ -28,7 +28,7 @@ def test_smallest_images_are_taken_and_smaller_ones_refused(strides: tuple[int, 
 
 
 def test_normalise_is_exact_in_float32_and_rounds_once_in_bfloat16() -> None:
-    levels = torch.arange(256, dtype=torch.uint8)
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 4, 8, 8)
     exact = levels.double() / 255 - 0.5
     torch.testing.assert_close(normalise(levels, torch.float32).double(), exact, atol=1e-7, rtol=0)
     rounded = (exact.float()).bfloat16()

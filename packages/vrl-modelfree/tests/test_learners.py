@@ -60,6 +60,21 @@ def test_each_loss_moves_its_own_networks(algorithm, small, spec, make_batch) ->
     assert moved(before, learner) == {"actor"}
 
 
+def test_fused_step_is_adams_whatever_the_gradients_layout(small, spec, make_batch) -> None:
+    learner, batch = build(BCConfig, small, spec, learning_rate=1e-2), make_batch()
+    features = learner.encode(batch.observation)
+    loss = learner.actor_loss(features, batch.action, learner.noise_deviation())
+    parameters = [*learner.encoder.parameters(), *learner.actor.parameters()]
+    copies = [parameter.detach().clone() for parameter in parameters]
+    gradients = torch.autograd.grad(loss, parameters, retain_graph=True)
+    for copied, gradient in zip(copies, gradients, strict=True):
+        copied.grad = gradient
+    torch.optim.Adam(copies, lr=1e-2, foreach=False, fused=False).step()
+    learner.step_on(loss, "encoder", "actor")
+    for parameter, copied in zip(parameters, copies, strict=True):
+        torch.testing.assert_close(parameter.detach(), copied, atol=1e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize("algorithm", WITH_CRITIC)
 def test_target_critic_takes_over_its_share(algorithm, small, spec, make_batch) -> None:
     learner = build(algorithm, small, spec, learning_rate=1e-2)

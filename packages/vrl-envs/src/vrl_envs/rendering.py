@@ -7,6 +7,7 @@ that draw alike: what dm_control's `physics.render` spends on each call is spent
 from __future__ import annotations
 
 import atexit
+import importlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,6 @@ check_chosen_backend()
 
 # MuJoCo reads the choice when it is imported.
 import mujoco  # noqa: E402
-from dm_control import _render  # noqa: E402
 from dm_control.mujoco import wrapper  # noqa: E402
 
 
@@ -52,6 +52,11 @@ QUALITIES = {
 """Render qualities by name. `reference` equals dm_control's `physics.render` bit for bit."""
 
 
+_CONTEXTS = {
+    "egl": (".pyopengl.egl_renderer", "EGLContext"),
+    "osmesa": (".pyopengl.osmesa_renderer", "OSMesaContext"),
+    "glfw": (".glfw_renderer", "GLFWContext"),
+}
 MAXIMUM_GEOMS = 10_000
 """Room for drawn bodies, the simulator's own default."""
 
@@ -73,7 +78,7 @@ class SceneRenderer:
     def __init__(self, model: Any, size: int, camera: int, quality: str) -> None:
         """Create the OpenGL context. `model` is a `mujoco.MjModel`."""
         self._size, settings = size, QUALITIES[quality]
-        self._gl = _render.Renderer(max_width=size, max_height=size)
+        self._gl = _drawing_context()(max_width=size, max_height=size)
         with _settings_of(model, size, settings), self._gl.make_current() as gl:
             self._context: Any = gl.call(_make_context, model)
         self._scene = mujoco.MjvScene(model, maxgeom=MAXIMUM_GEOMS)
@@ -151,6 +156,15 @@ class SharedRenderer:
         if self._users[self._key] == 0:
             del self._users[self._key]
             self._renderers.pop(self._key).close()
+
+
+def _drawing_context() -> Any:
+    """Return dm_control's class of OpenGL contexts for the chosen way of drawing.
+
+    dm_control chose at its own import, which may have been before ours and then for a display.
+    """
+    module, name = _CONTEXTS.get(require_backend(), ("", "Renderer"))
+    return getattr(importlib.import_module(f"dm_control._render{module}"), name)
 
 
 def _make_context(model: Any) -> Any:

@@ -57,15 +57,18 @@ class Encoder(nn.Module):
         kind = images.device.type
         lower = torch.is_autocast_enabled(kind)
         dtype = torch.get_autocast_dtype(kind) if lower else next(self.parameters()).dtype
-        features: Tensor = self.convolutions(normalise(stacked, dtype)).flatten(1)
-        return features
+        features: Tensor = self.convolutions(normalise(stacked, dtype))
+        return features.permute(0, 2, 3, 1).flatten(1)  # as they lie: channels last
 
 
-def normalise(images: UInt8[Tensor, "*axes"], dtype: torch.dtype) -> Float[Tensor, "*axes"]:
-    """Return `images / 255 - 1/2`."""
+def normalise(
+    images: UInt8[Tensor, "batch channel height width"], dtype: torch.dtype
+) -> Float[Tensor, "batch channel height width"]:
+    """Return `images / 255 - 1/2`, with channels last in memory: convolutions are quicker so."""
     # Half-integers up to 127.5 are exact in bfloat16, so only the division rounds; in place,
     # because fresh memory costs more than the arithmetic.
-    return images.to(dtype).sub_(127.5).div_(255.0)
+    values = images.to(dtype, memory_format=torch.channels_last)
+    return values.sub_(127.5).div_(255.0)
 
 
 def convolved_size(size: int, strides: Sequence[int]) -> int:

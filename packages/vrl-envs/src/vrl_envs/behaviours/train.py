@@ -10,7 +10,6 @@ import tyro
 
 from vrl_core.errors import VRLError
 from vrl_envs.dmc_tasks import check_task
-from vrl_envs.graphics import choose_backend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +31,6 @@ class TrainBehaviour:
 def train(arguments: TrainBehaviour) -> None:
     """Run the training and print a line for each evaluation. Raises `VRLError` for bad names."""
     check_task(arguments.task)
-    choose_backend()  # before dm_control is imported, which otherwise warns of a missing display
     import torch
 
     from vrl_envs.behaviours.presets import preset

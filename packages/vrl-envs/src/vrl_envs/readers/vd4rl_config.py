@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from typing_extensions import Doc
 
 from vrl_core.hooks import DatasetConfig
 
@@ -54,17 +56,23 @@ class VD4RL(DatasetConfig):
     def download(
         cls,
         identifier: str,
-        output: Path | None = None,
+        output: Annotated[
+            Path | None,
+            Doc("Folder of the store; by default data/<task>/<quality>/<size>px."),
+        ] = None,
         *,
-        keep: bool = False,
-        proprioception: bool = False,
-        workers: int | None = None,
+        keep: Annotated[bool, Doc("Keep the files that came beside the store.")] = False,
+        proprioception: Annotated[
+            bool, Doc("Keep what some files hold beside images as observations.")
+        ] = False,
+        workers: Annotated[int | None, Doc("Processes; by default one for each core.")] = None,
     ) -> Store:
         """Fetch one dataset from the Hugging Face hub and write it as a store.
 
-        `identifier` is like `v-d4rl/walker_walk/medium_expert/84px`; `output` is the store's
-        folder, by default `data/<task>/<quality>/<size>px`. The files that came are removed
-        afterwards unless `keep`. Interrupted, it goes on where it stopped. Raises `VRLError`.
+        `identifier` is like `v-d4rl/walker_walk/medium_expert/84px`. The files come into
+        `$VRL_HOME/downloads` and are removed when the store is written, unless `keep`.
+        Interrupted, it goes on where it stopped. Raises `VRLError` when the name is not known,
+        the store exists, the hub cannot be reached, or a checksum is wrong.
         """
         from vrl_envs.readers.vd4rl_download import download
 

@@ -108,7 +108,7 @@ class Hub:
             return
         partial = target.with_name(f"{target.name}.{file.digest[:8]}.partial")
         for _ in range(2):
-            self._transfer(file, partial, on_bytes, stop)
+            self._transfer_all_of(file, partial, on_bytes, stop)
             if is_intact(partial, file):
                 partial.replace(target)
                 return
@@ -119,6 +119,29 @@ class Hub:
             "content was changed on its way, or is damaged there. Nothing of it was kept. Try "
             "again later, or from another endpoint (HF_ENDPOINT)."
         )
+
+    def _transfer_all_of(
+        self,
+        file: RemoteFile,
+        partial: Path,
+        on_bytes: Callable[[int], None],
+        stop: threading.Event,
+    ) -> None:
+        """Transfer until the file is whole; a connection that breaks is resumed while bytes come.
+
+        The hub's client does so too, but not in all its versions.
+        """
+        while True:
+            before = partial.stat().st_size if partial.exists() else 0
+            try:
+                self._transfer(file, partial, on_bytes, stop)
+            except NETWORK_ERRORS:
+                after = partial.stat().st_size if partial.exists() else 0
+                on_bytes(-after)  # the next attempt counts what is there
+                if after <= before:
+                    raise
+            else:
+                return
 
     def _transfer(
         self,
