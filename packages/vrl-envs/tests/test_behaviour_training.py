@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from vrl_core.soft_actor_critic import SoftActorCriticConfig
 
+from vrl_core.errors import VRLError
+from vrl_core.soft_actor_critic import SoftActorCriticConfig
 from vrl_envs.behaviours.training import (
     BehaviourRun,
     BehaviourTraining,
@@ -76,6 +77,22 @@ def test_rewards_are_summed_over_the_action_repeat():
     episode = run_episode(task, 0, lambda observation: np.zeros(task.action_size))
     assert episode.rewards.shape == (STEPS,)
     assert task.physics.data.time == pytest.approx(10.0)  # 1000 simulator steps of 0.01 s
+
+
+def test_a_run_can_start_from_anothers_networks(tmp_path):
+    first = BehaviourRun(replace(TINY, steps=1000), tmp_path / "first")
+    list(first.run())
+    second = replace(TINY, seed=9, start_from=str(tmp_path / "first"))
+    started = BehaviourRun(second, tmp_path / "second")
+    assert started.steps == 0
+    for name, value in first.agent.state_dict().items():
+        assert value.equal(started.agent.state_dict()[name]), name
+
+
+def test_starting_from_nothing_is_explained(tmp_path):
+    config = replace(TINY, start_from=str(tmp_path / "missing"))
+    with pytest.raises(VRLError, match="Train that one first"):
+        BehaviourRun(config, tmp_path / "run")
 
 
 def test_a_resumed_run_equals_one_without_a_stop(tmp_path):

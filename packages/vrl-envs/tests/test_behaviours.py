@@ -168,9 +168,9 @@ def test_presets_of_other_tasks_are_walkers():
 
 
 def test_training_command_uses_the_preset_and_what_was_said(tmp_path):
-    train(TrainBehaviour(output=tmp_path, task="cheetah_run", steps=500, seed=9))
+    train(TrainBehaviour(output=tmp_path, task="walker_walk", steps=500, seed=9))
     training = json.loads((tmp_path / "training.json").read_text())
-    expected = replace(PRESETS["cheetah_run", "expert"], steps=500, seed=9)
+    expected = replace(PRESETS["walker_walk", "expert"], steps=500, seed=9)
     assert training == json.loads(json.dumps(asdict(expected)))
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
     with pytest.raises(VRLError, match="Did you mean 'cheetah_run'"):

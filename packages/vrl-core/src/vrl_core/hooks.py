@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import gymnasium
     import torch
 
-    from vrl_core.episodes import DataSpec, Dataset
+    from vrl_core.episodes import Dataset, DataSpec
     from vrl_core.protocols import Algorithm, Callback, EnsemblePrediction
 
 PROJECT = "vrl"
@@ -104,7 +104,7 @@ class EnvironmentConfig:
         """Return the returns that normalise this environment's score, if they are known."""
         return None
 
-    def published_score(self, value: float) -> float | None:
+    def published_score(self, value: float) -> float | None:  # noqa: ARG002
         """Map a return to the scale of the papers' tables, if they have one of their own."""
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ def stacked_mlp(members: int, sizes: Sequence[int], *, layer_norm: bool = False)
     `layer_norm` normalises every hidden layer before its ReLU (no learnt scale).
     """
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes[:-2], sizes[1:-1], strict=True):
+    for inputs, outputs in pairwise(sizes[:-1]):
         layers.append(StackedLinear(members, inputs, outputs))
         if layer_norm:
             layers.append(nn.LayerNorm(outputs, elementwise_affine=False))
@@ -45,7 +46,7 @@ def stacked_mlp(members: int, sizes: Sequence[int], *, layer_norm: bool = False)
 def mlp(sizes: Sequence[int]) -> nn.Sequential:
     """Build one ReLU network with layer widths `sizes`; the last layer is linear."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes[:-2], sizes[1:-1], strict=True):
+    for inputs, outputs in pairwise(sizes[:-1]):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     layers.append(nn.Linear(sizes[-2], sizes[-1]))
     return nn.Sequential(*layers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss, softplus
 
 from vrl_core.networks import mlp, move_towards, stacked_mlp
-
-Metrics = dict[str, Tensor]
+from vrl_core.protocols import Metrics, TransitionBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,20 +39,8 @@ class SoftActorCriticConfig:
     """Normalise the critics' hidden layers."""
 
 
-@dataclass(frozen=True)
-class StateBatch:
-    """Transitions on state vectors.
-
-    Shapes: observation and next_observation `(batch, observation)`, action `(batch, action)`,
-    reward and discount `(batch,)`. `reward` is the discounted sum over the n steps of the
-    transition; `discount` multiplies the value of `next_observation` (zero after a termination).
-    """
-
-    observation: Tensor
-    action: Tensor
-    reward: Tensor
-    discount: Tensor
-    next_observation: Tensor
+StateBatch = TransitionBatch[Tensor]
+"""Transitions whose observations are state vectors `(batch, observation)`."""
 
 
 class TanhGaussianActor(nn.Module):
@@ -165,10 +152,10 @@ class SoftActorCritic(nn.Module):
         metrics["actor/temperature"] = self.log_temperature.detach().exp()
         return metrics
 
-    def _step(self, name: str, loss: Tensor, parameters: object) -> None:
+    def _step(self, name: str, loss: Tensor, parameters: Iterable[nn.Parameter]) -> None:
         # Differentiating for these parameters alone spares the critics' weight gradients in
         # the actor's step, a sixth of the update's arithmetic.
-        chosen = list(parameters)  # type: ignore[call-overload]
+        chosen = list(parameters)
         for parameter, gradient in zip(chosen, torch.autograd.grad(loss, chosen), strict=True):
             parameter.grad = gradient
         self.optimisers[name].step()

@@ -21,7 +21,10 @@ class TrainBehaviour:
     task: str = "walker_walk"
     """dm_control task."""
     preset: str = "expert"
-    """`expert`, or `mixed`: slow learning, for the medium policy and the replay."""
+    """`expert`; `mixed`: slow learning, for the medium policy and the replay; `gait`: the first
+    part of the cheetah's expert."""
+    start_from: Path | None = None
+    """Folder of a run whose networks this one starts with, instead of the preset's."""
     steps: int | None = None
     """Agent steps in all, instead of the preset's."""
     seed: int | None = None
@@ -41,6 +44,8 @@ def train(arguments: TrainBehaviour) -> None:
         config = replace(config, steps=arguments.steps)
     if arguments.seed is not None:
         config = replace(config, seed=arguments.seed)
+    if arguments.start_from is not None:
+        config = replace(config, start_from=str(arguments.start_from))
     torch.set_num_threads(1)  # these networks are too small to share
     for record in BehaviourRun(config, arguments.output).run():
         if "evaluation" in record:

@@ -8,17 +8,19 @@ stochastic policy, because that is what collects the data. The run resumes where
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from dm_control import suite
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+
+from vrl_core.errors import VRLError
 from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig, StateBatch
 
 SIMULATOR_STEPS = 1000  # in an episode of the suite
@@ -53,7 +55,7 @@ class BehaviourTraining:
 
     A gait found at a longer action repeat is refined at the datasets' own this way.
     """
-    agent: SoftActorCriticConfig = SoftActorCriticConfig()
+    agent: SoftActorCriticConfig = field(default_factory=SoftActorCriticConfig)
     """Soft actor-critic's own sizes and rates."""
 
 
@@ -199,8 +201,17 @@ class BehaviourRun:
         if (folder / "resume.safetensors").exists():
             self.load()
         elif config.start_from:
-            tensors = load_file(Path(config.start_from) / "resume.safetensors")
-            self.agent.load_state_dict(part(tensors, "agent."))
+            self.start_from(Path(config.start_from))
+
+    def start_from(self, folder: Path) -> None:
+        """Take over another run's networks. Raises `VRLError` when it has saved none."""
+        path = folder / "resume.safetensors"
+        if not path.is_file():
+            raise VRLError(
+                f"This training starts from the networks of the run in {folder}, which has no "
+                f"{path.name}. Train that one first, or name another folder with --start-from."
+            )
+        self.agent.load_state_dict(part(load_file(path), "agent."))
 
     @property
     def steps(self) -> int:
@@ -211,7 +222,7 @@ class BehaviourRun:
         """Sample the stochastic policy's action for one observation."""
         return self.agent.actor.act(torch.from_numpy(observation)[None], stochastic=True)[0].numpy()
 
-    def act_uniformly(self, observation: np.ndarray) -> np.ndarray:
+    def act_uniformly(self, observation: np.ndarray) -> np.ndarray:  # noqa: ARG002
         """Draw a uniform action."""
         return self.rng.uniform(-1, 1, self.task.action_size)
 
@@ -260,12 +271,10 @@ class BehaviourRun:
         note = {"rng": json.dumps(self.rng.bit_generator.state), "updates": str(self.updates)}
         temporary = self.folder / "resume.tmp"
         save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=note)
-        os.replace(temporary, self.folder / "resume.safetensors")
+        temporary.replace(self.folder / "resume.safetensors")
 
     def load(self) -> None:
         """Continue from the last `save()`."""
-        from safetensors import safe_open
-
         path = self.folder / "resume.safetensors"
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
@@ -312,4 +321,4 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file in one step."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(content)
-    os.replace(temporary, path)
+    temporary.replace(path)
