@@ -47,6 +47,33 @@ def test_one_update_moves_every_weight(algorithm, small, spec, make_batch) -> No
     assert learner.updates.item() == 1
 
 
+@every_algorithm
+def test_learning_rate_falls_on_a_line_and_drives_every_optimiser(
+    algorithm, small, spec, make_batch
+) -> None:
+    changes = {"learning_rate": 1e-2, "final_learning_rate": 0.0, "steps": 4}
+    learner = build(algorithm, small, spec, **changes)
+    rates = []
+    for _ in range(5):
+        before = snapshot(learner)
+        learner.update(make_batch())
+        rates.append(learner.learning_rate.item())
+        for optimiser in learner.optimisers.values():
+            assert float(optimiser.param_groups[0]["lr"]) == rates[-1]
+    assert rates == pytest.approx([1e-2, 7.5e-3, 5e-3, 2.5e-3, 0.0])
+    assert moved(before, learner) <= {"target_critic"}  # the last update had a rate of zero
+
+
+@every_algorithm
+def test_learning_rate_is_constant_unless_it_is_told_to_fall(
+    algorithm, small, spec, make_batch
+) -> None:
+    learner = build(algorithm, small, spec, learning_rate=1e-2, steps=1)
+    for _ in range(3):
+        learner.update(make_batch())
+        assert learner.learning_rate.item() == pytest.approx(1e-2)
+
+
 @pytest.mark.parametrize("algorithm", WITH_CRITIC)
 def test_each_loss_moves_its_own_networks(algorithm, small, spec, make_batch) -> None:
     learner, batch = build(algorithm, small, spec), make_batch()

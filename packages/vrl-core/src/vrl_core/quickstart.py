@@ -85,7 +85,9 @@ class Quickstart:
         config = self.config
         with naming_packages(self.registry):
             algorithm = preset(self.registry.get("algorithms", config.algorithm), config.preset)
-        steps = getattr(algorithm, "steps", DEFAULT_STEPS) if config.steps is None else config.steps
+        if config.steps is not None and hasattr(algorithm, "steps"):
+            algorithm = dataclasses.replace(algorithm, steps=config.steps)
+        steps = config.steps or getattr(algorithm, "steps", DEFAULT_STEPS)
         every = -(-steps // CURVE_POINTS)
         data = (config.output / "data").resolve()
         return RunConfig(

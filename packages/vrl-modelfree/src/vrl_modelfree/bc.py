@@ -32,6 +32,7 @@ class BC(PixelLearner):
 
     def update(self, batch: TransitionBatch[Observations]) -> Metrics:
         """Take one step on encoder and actor."""
+        self.set_learning_rate()
         deviation = self.noise_deviation()
         loss = self.actor_loss(self.encode(batch.observation), batch.action, deviation)
         self.step_on(loss, "encoder", "actor")

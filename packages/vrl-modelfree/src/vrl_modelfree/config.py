@@ -32,8 +32,10 @@ _SMALL: Mapping[str, Any] = {
     "batch_size": 128,
     "encoder_channels": (32, 32, 32),
     "encoder_strides": (2, 2, 2),
+    "feature_size": 256,
     "hidden_size": 256,
-    "learning_rate": 5e-4,
+    "learning_rate": 1e-3,
+    "final_learning_rate": 1e-5,
     "noise_start": 0.3,
     "noise_duration": 5_000,
 }
@@ -58,6 +60,8 @@ class PixelConfig(AlgorithmConfig):
     """Transitions in a batch."""
     learning_rate: float = 1e-4
     """Adam's rate for every network."""
+    final_learning_rate: float | None = None
+    """Rate that it falls to, linearly over `steps`; none keeps it constant, as the papers do."""
     frame_stack: int = 3
     """Frames in an observation."""
     shift_padding: int = 4
@@ -93,6 +97,8 @@ class PixelConfig(AlgorithmConfig):
             _require(self, name, least=1)
         for name in ("shift_padding", "learning_rate", "noise_start", "noise_end", "noise_clip"):
             _require(self, name, least=0)
+        if self.final_learning_rate is not None:
+            _require(self, "final_learning_rate", least=0)
         if not self.encoder_channels or len(self.encoder_channels) != len(self.encoder_strides):
             raise VRLError(
                 f"encoder_channels {self.encoder_channels} and encoder_strides "

@@ -50,6 +50,7 @@ class CriticLearner(PixelLearner):
 
         The actor learns from the updated critic, on features from before the encoder's step.
         """
+        self.set_learning_rate()
         deviation = self.noise_deviation()
         features = self.encode(batch.observation)
         metrics = self.update_critic(features, batch, deviation)

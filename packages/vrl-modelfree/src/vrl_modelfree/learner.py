@@ -37,6 +37,8 @@ class PixelLearner:
         self.actor = Actor(*self.network_sizes).to(device)
         self.networks: dict[str, nn.Module] = {"encoder": self.encoder, "actor": self.actor}
         self.optimisers: dict[str, torch.optim.Adam] = {}
+        self.learning_rate = torch.tensor(config.learning_rate, device=device)
+        """Shared by the optimisers; on the device, where `set_learning_rate` changes it."""
 
     @property
     def network_sizes(self) -> tuple[int, int, int, int]:
@@ -49,10 +51,18 @@ class PixelLearner:
         for name in names:
             self.optimisers[name] = torch.optim.Adam(
                 self.networks[name].parameters(),
-                lr=self.config.learning_rate,
+                lr=self.learning_rate,
                 fused=True,
                 capturable=self.device.type == "cuda",  # the step counter may sit in a CUDA graph
             )
+
+    def set_learning_rate(self) -> None:
+        """Set the rate of the update to come: constant, or on a line to its final value."""
+        config = self.config
+        if config.final_learning_rate is not None:
+            share = (self.updates / config.steps).clamp(max=1.0)
+            change = config.final_learning_rate - config.learning_rate
+            self.learning_rate.copy_(config.learning_rate + share * change)
 
     def step_on(self, loss: Tensor, *names: str) -> None:
         """Take one optimiser step with the loss's gradient to these networks, and no others.
