@@ -32,8 +32,8 @@ _SMALL: Mapping[str, Any] = {
     "batch_size": 128,
     "encoder_channels": (32, 32, 32),
     "encoder_strides": (2, 2, 2),
-    "feature_size": 256,
-    "hidden_size": 256,
+    "feature_size": 512,
+    "hidden_size": 512,
     "learning_rate": 1e-3,
     "final_learning_rate": 1e-5,
     "noise_start": 0.3,
@@ -114,13 +114,19 @@ class PixelConfig(AlgorithmConfig):
         return {
             "paper": cls(),
             "reference-code": cls(**_REFERENCE_CODE),
-            "small": cls(**_SMALL, steps=5_000),
+            "small": cls(**_SMALL, steps=10_000),
         }
 
 
 @dataclass(frozen=True, kw_only=True)
 class BCConfig(PixelConfig):
     """Behavioural cloning from images: regress the logged action (V-D4RL, Section D.3)."""
+
+    @classmethod
+    def presets(cls) -> Mapping[str, Self]:
+        """Return `paper`, `reference-code` and `small`, which regresses the mean without noise."""
+        quiet = {"noise_start": 0.0, "noise_end": 0.0}
+        return {**super().presets(), "small": cls(**(_SMALL | quiet), steps=10_000)}
 
     def build(self, spec: DataSpec, device: torch.device) -> BC:
         """Create the algorithm; raises `VRLError` when the data has no suitable images."""
@@ -154,12 +160,6 @@ class DrQBCConfig(ActorCriticConfig):
 
     bc_weight: float = 2.5
     """Weight of the normalised value against the cloning term (alpha of TD3+BC)."""
-
-    @classmethod
-    def presets(cls) -> Mapping[str, Self]:
-        """Return `paper`, `reference-code` and `small`."""
-        small = cls(**_SMALL, steps=10_000)
-        return {"paper": cls(), "reference-code": cls(**_REFERENCE_CODE), "small": small}
 
     def build(self, spec: DataSpec, device: torch.device) -> DrQBC:
         """Create the algorithm; raises `VRLError` when the data has no suitable images."""
