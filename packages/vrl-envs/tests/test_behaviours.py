@@ -180,6 +180,10 @@ def test_training_command_uses_the_preset_and_what_was_said(tmp_path):
 def test_shipped_behaviours_are_small_and_have_fitting_cards():
     files = [path for path in SHIPPED.rglob("*") if path.suffix in (".safetensors", ".json")]
     assert sum(path.stat().st_size for path in files) < 20e6
+    assert available() == {
+        "cheetah_run": ("medium",),
+        "walker_walk": ("expert", "medium", "medium_expert", "mixed"),
+    }
     for path in SHIPPED.glob("policies/*/*.safetensors"):
         card, policy = read_card(path.with_suffix(".json")), BehaviourPolicy.read(path)
         assert (card.task, card.quality) == (path.parent.name, path.stem)
