@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; nothing a user can cause shows a traceback."""
     if arguments is None:
         arguments = sys.argv[1:]
+        warnings.formatwarning = _one_line_warning
     else:
         # Called from Python, the process is not ours to start again (see `allocator.py`).
         os.environ["VRL_ALLOCATOR"] = "default"
@@ -103,6 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has enough; without this, Python complains once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _one_line_warning(message: Warning | str, *_: object, **__: object) -> str:
+    """Word a warning as a user reads it: the source line that gave it is of no use to them."""
+    return f"warning: {message}\n"
 
 
 def run(invocation: Invocation) -> int:
