@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
+from vrl_core.atomic import write_text
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import HOOKS, AlgorithmConfig
 from vrl_core.registry import KINDS, SINGULAR, Registry
@@ -102,20 +103,11 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
 def save_yaml(path: Path, data: Mapping[str, Any]) -> None:
     """Write a YAML file, all of it or none: written aside, synced, renamed."""
-    import os
-
     import yaml
 
-    text = yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_text(path, yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True))
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise VRLError(f"Cannot write {path}: {error.strerror or error}") from error
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from vrl_core.atomic import write_text
 from vrl_core.data_page import EpisodeSection, page
 from vrl_core.episodes import Episode
 from vrl_core.errors import VRLError
@@ -73,10 +73,8 @@ def _chosen_episodes(store: Store, episodes: Sequence[int]) -> list[int]:
 
 def _write_page(store: Store, output: Path, chosen: Sequence[int]) -> Path:
     text = page(store, [_section(store, index) for index in chosen])
-    partial = output.with_name(f".{output.name}.partial")
     with explained(output):
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, output)  # noqa: PTH105 - the page appears whole or not at all
+        write_text(output, text)
     return output
 
 

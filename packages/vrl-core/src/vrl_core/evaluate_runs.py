@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vrl_core.agreement import check_identity, check_layout
+from vrl_core.atomic import write_text
 from vrl_core.config import from_data, to_data
 from vrl_core.errors import VRLError
 from vrl_core.evaluate import LANES, Evaluation, EvaluationPool
@@ -186,12 +186,10 @@ def write_result(result: RunResult, request: EvaluationRequest, registry: Regist
     changed = "".join(f"-{key}={value}" for key, value in result.overrides.items())
     safe = "".join(letter if letter.isalnum() or letter in "_-=." else "_" for letter in changed)
     path = result.run.folder / EVALUATIONS / f"{name}{safe}.json"
-    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(exist_ok=True)
         text = json.dumps(_data(result, request, registry), indent=2)
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, path)  # noqa: PTH105 - the rename is the point
+        write_text(path, text + "\n")
     except OSError as error:
         raise VRLError(f"The evaluation cannot be written to {path}: {error.strerror}.") from error
     return path

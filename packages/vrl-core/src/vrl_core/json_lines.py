@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vrl_core.atomic import write_text
+
 
 class JsonLines:
     """Appends objects; what a full disk refuses is kept and written with the next ones."""
@@ -52,9 +54,7 @@ class JsonLines:
     def truncate(self, step: int) -> None:
         """Keep the lines up to and with this step; a kill meanwhile loses none of them."""
         kept = [line for line in self.read() if line.get("step", 0) <= step]
-        partial = self.path.with_name(f".{self.path.name}.partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        partial.replace(self.path)
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def _parse(line: str) -> dict[str, Any] | None:

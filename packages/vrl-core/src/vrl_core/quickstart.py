@@ -18,6 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
+from vrl_core.atomic import write_text
 from vrl_core.config import from_data, load_yaml, preset, save_yaml
 from vrl_core.errors import VRLError
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
@@ -84,10 +85,11 @@ class Quickstart:
         """Return what is to be trained."""
         config = self.config
         with naming_packages(self.registry):
-            algorithm = preset(self.registry.get("algorithms", config.algorithm), config.preset)
+            algorithm: Any = preset(self.registry.get("algorithms", config.algorithm), config.preset)
         if config.steps is not None and hasattr(algorithm, "steps"):
             algorithm = dataclasses.replace(algorithm, steps=config.steps)
-        steps = config.steps or getattr(algorithm, "steps", DEFAULT_STEPS)
+        default: int = getattr(algorithm, "steps", DEFAULT_STEPS)
+        steps = default if config.steps is None else config.steps
         every = -(-steps // CURVE_POINTS)
         data = (config.output / "data").resolve()
         return RunConfig(
@@ -313,6 +315,4 @@ def conclusion(rows: list[ResultRow]) -> str:
 def write_json(path: Path, data: Any) -> None:
     """Write a JSON file, all of it or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(data, indent=2), encoding="utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(data, indent=2))

@@ -26,6 +26,7 @@ from typing import IO, Any, Self
 
 import torch
 
+from vrl_core.atomic import write_text
 from vrl_core.checkpoint import DamagedCheckpointError, checkpoints, load_checkpoint
 from vrl_core.config import from_data, load_yaml, save_yaml, to_data
 from vrl_core.episodes import DataSpec
@@ -198,10 +199,8 @@ class RunFolder:
         return None
 
     def _write_facts(self, facts: Mapping[str, Any]) -> None:
-        partial = self.path / f".{FACTS}.partial"
         try:
-            partial.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-            partial.replace(self.path / FACTS)
+            write_text(self.path / FACTS, json.dumps(facts, indent=2) + "\n")
         except OSError as error:
             raise _unwritable(self.path, error) from error
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from vrl_core.atomic import replacing
 from vrl_core.errors import VRLError
 
 SMALLEST_SIDE = 256
@@ -41,27 +41,25 @@ def write_video(frames: np.ndarray, path: Path, frames_per_second: float = 30.0)
     import imageio_ffmpeg
 
     height, width = visible_frames(frames[:1]).shape[1:3]
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = imageio_ffmpeg.write_frames(
-        str(partial),
-        (width, height),
-        fps=frames_per_second,
-        codec="libx264",
-        pix_fmt_out="yuv420p",
-        macro_block_size=2,
-        output_params=["-crf", "20", "-preset", "veryfast", "-movflags", "+faststart"],
-        ffmpeg_log_level="error",
-    )
     try:
-        writer.send(None)
-        for frame in frames:
-            writer.send(np.ascontiguousarray(visible_frames(frame[None])[0]))
-        writer.close()
+        with replacing(path) as partial:
+            writer = imageio_ffmpeg.write_frames(
+                str(partial),
+                (width, height),
+                fps=frames_per_second,
+                codec="libx264",
+                pix_fmt_out="yuv420p",
+                macro_block_size=2,
+                output_params=["-crf", "20", "-preset", "veryfast", "-movflags", "+faststart"],
+                ffmpeg_log_level="error",
+            )
+            writer.send(None)
+            for frame in frames:
+                writer.send(np.ascontiguousarray(visible_frames(frame[None])[0]))
+            writer.close()
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         raise VRLError(f"The video {path} could not be written: {error}") from error
-    os.replace(partial, path)  # noqa: PTH105 - the rename is the point
     return path
 
 

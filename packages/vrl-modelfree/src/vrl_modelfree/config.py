@@ -126,7 +126,7 @@ class BCConfig(PixelConfig):
     def presets(cls) -> Mapping[str, Self]:
         """Return `paper`, `reference-code` and `small`, which regresses the mean without noise."""
         quiet = {"noise_start": 0.0, "noise_end": 0.0}
-        return {**super().presets(), "small": cls(**(_SMALL | quiet), steps=10_000)}
+        return {**super().presets(), "small": cls(**{**_SMALL, **quiet}, steps=10_000)}
 
     def build(self, spec: DataSpec, device: torch.device) -> BC:
         """Create the algorithm; raises `VRLError` when the data has no suitable images."""

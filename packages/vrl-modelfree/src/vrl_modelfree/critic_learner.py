@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Float
@@ -17,7 +18,7 @@ from vrl_modelfree.config import ActorCriticConfig
 from vrl_modelfree.learner import PixelLearner
 
 
-class CriticLearner(PixelLearner):
+class CriticLearner(PixelLearner, ABC):
     """DrQ-v2's update; an algorithm says what the losses of critic and actor are.
 
     The critic's loss trains the encoder, the actor's does not. There is no target encoder: both
@@ -73,17 +74,17 @@ class CriticLearner(PixelLearner):
         self.step_on(loss, "actor")
         return metrics | {"actor/loss": loss.detach()}
 
+    @abstractmethod
     def critic_loss(
         self, features: Tensor, batch: TransitionBatch[Observations], deviation: Tensor
     ) -> tuple[Tensor, Metrics]:
         """Return the loss of critic and encoder."""
-        raise NotImplementedError
 
+    @abstractmethod
     def actor_loss(
         self, features: Tensor, action: Tensor, deviation: Tensor
     ) -> tuple[Tensor, Metrics]:
         """Return the loss of the actor; `action` are the logged actions."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def next_features(self, batch: TransitionBatch[Observations]) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from dm_control import suite
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from vrl_core.atomic import replacing, write_text
 from vrl_core.errors import VRLError
 from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig, StateBatch
 
@@ -197,7 +198,7 @@ class BehaviourRun:
         self.rng = np.random.default_rng(config.seed)
         self.updates = 0
         (folder / "policies").mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "training.json", json.dumps(asdict(config), indent=1).encode())
+        write_text(folder / "training.json", json.dumps(asdict(config), indent=1))
         if (folder / "resume.safetensors").exists():
             self.load()
         elif config.start_from:
@@ -269,9 +270,8 @@ class BehaviourRun:
                 tensors |= {f"optimiser.{name}.{index}.{k}": v for k, v in state.items()}
         tensors["torch_rng"] = torch.get_rng_state()
         note = {"rng": json.dumps(self.rng.bit_generator.state), "updates": str(self.updates)}
-        temporary = self.folder / "resume.tmp"
-        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=note)
-        temporary.replace(self.folder / "resume.safetensors")
+        with replacing(self.folder / "resume.safetensors") as partial:
+            save_file({k: v.contiguous() for k, v in tensors.items()}, partial, metadata=note)
 
     def load(self) -> None:
         """Continue from the last `save()`."""
@@ -315,10 +315,3 @@ class BehaviourRun:
 def part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     """The tensors under a prefix, without it."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one step."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
