@@ -85,7 +85,8 @@ class Quickstart:
         """Return what is to be trained."""
         config = self.config
         with naming_packages(self.registry):
-            algorithm: Any = preset(self.registry.get("algorithms", config.algorithm), config.preset)
+            chosen = self.registry.get("algorithms", config.algorithm)
+        algorithm: Any = preset(chosen, config.preset)
         if config.steps is not None and hasattr(algorithm, "steps"):
             algorithm = dataclasses.replace(algorithm, steps=config.steps)
         default: int = getattr(algorithm, "steps", DEFAULT_STEPS)
