@@ -29,7 +29,7 @@ class QuickstartConfig:
     """Algorithm to train; `vrl plugins` lists them."""
     preset: str = "small"
     """Preset of the algorithm."""
-    episodes: int = 150
+    episodes: int = 200
     """Episodes to collect."""
     size: int = 64
     """Height and width of the images, in pixels."""
