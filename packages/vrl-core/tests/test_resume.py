@@ -19,9 +19,9 @@ DEATHS = {
     "before the folder is a run": ["fsync:1"],
     "before the first checkpoint": ["update:3"],
     "after metrics that are written again": ["update:17"],
-    # Of config.yaml, and then four a checkpoint: two files and two folders.
-    "state written, not safe": ["fsync:11"],
-    "renamed, not safe": ["fsync:13"],
+    # Of run.json and config.yaml, and then four a checkpoint: two files and two folders.
+    "state written, not safe": ["fsync:12"],
+    "renamed, not safe": ["fsync:14"],
     "about to be renamed": ["replace:5"],
     "in every life": ["update:12", "fsync:2", "update:9", "replace:4"],
 }
