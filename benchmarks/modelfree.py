@@ -13,14 +13,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +25,19 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from measurement import (
+    ACTIONS,
+    LENGTH,
+    Measurement,
+    measure,
+    run_process,
+    summarise,
+    write_random_store,
+)
 from straightforward import Agent, Frames
-from vrl_core.allocator import SETTINGS
 from vrl_core.device import use_free_cores
-from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.replay import Replay
 from vrl_core.store import Store
-from vrl_core.store_writer import StoreWriter
 from vrl_modelfree.config import BCConfig, CQLConfig, DrQBCConfig
 
 ALGORITHMS = {"bc": BCConfig, "drq-bc": DrQBCConfig, "cql": CQLConfig}
@@ -45,24 +47,14 @@ VARIANTS = {
     "vrl-float32": "VRL in float32",
     "vrl": "VRL as it runs",
 }
-ACTIONS, LENGTH, WARM_UP = 6, 250, 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Measurement:
-    """What one process measured: time of each update, peak resident megabytes."""
-
-    seconds: list[float]
-    processor_seconds: list[float]
-    """Seconds summed over cores; on a busy machine the fairer figure, with one thread."""
-    megabytes: float
+WARM_UP = 2
 
 
 def main() -> None:
     """Measure, print a table, and write JSON if asked."""
     arguments = parse_arguments()
     if arguments.child:
-        print(json.dumps(dataclasses.asdict(measure(*arguments.child, arguments=arguments))))
+        print(json.dumps(dataclasses.asdict(measure_here(*arguments.child, arguments=arguments))))
         return
     results: dict[str, dict[str, list[Measurement]]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -71,9 +63,13 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for algorithm in arguments.algorithms:
                 for variant in arguments.variants:
-                    taken = run_process(algorithm, variant, store, arguments)
+                    taken = measure_variant(algorithm, variant, store, arguments)
                     results.setdefault(algorithm, {}).setdefault(variant, []).append(taken)
-    rows = [row for algorithm, found in results.items() for row in summarise(algorithm, found)]
+    rows = [
+        {"algorithm": algorithm, **row}
+        for algorithm, found in results.items()
+        for row in summarise(found)
+    ]
     show(rows, arguments)
     if arguments.json:
         machine = {"threads": torch.get_num_threads(), "torch": torch.__version__}
@@ -96,46 +92,19 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def write_random_store(folder: Path, size: int, episodes: int) -> None:
-    """Write episodes of noise: an update costs the same on them."""
-    images = {"image": FieldSpec((size, size, 3), "uint8")}
-    spec = DataSpec(
-        task="walker_walk", observations=images, action_size=ACTIONS, behaviour="expert"
-    )
-    random = np.random.default_rng(0)
-    none = np.zeros(LENGTH, bool)
-    with StoreWriter(folder, spec, episodes=episodes, origin={"benchmark": "noise"}) as writer:
-        for _ in range(episodes):
-            shape = (LENGTH + 1, size, size, 3)
-            writer.append(
-                Episode(
-                    observations={"image": random.integers(0, 256, shape, dtype=np.uint8)},
-                    actions=random.uniform(-1, 1, (LENGTH, ACTIONS)).astype(np.float32),
-                    rewards=random.random(LENGTH, dtype=np.float32),
-                    terminations=none,
-                    truncations=none,
-                )
-            )
-        writer.finish()
-
-
-def run_process(
+def measure_variant(
     algorithm: str, variant: str, store: Path, arguments: argparse.Namespace
 ) -> Measurement:
     """Measure in a fresh process with the variant's allocator settings."""
-    environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    if variant != "straightforward":
-        environment |= SETTINGS
-    command = [sys.executable, __file__, "--child", algorithm, variant, str(store)]
-    command += ["--updates", str(arguments.updates), "--batch-size", str(arguments.batch_size)]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    taken = Measurement(**json.loads(done.stdout.splitlines()[-1]))
+    options = ["--child", algorithm, variant, str(store)]
+    options += ["--updates", str(arguments.updates), "--batch-size", str(arguments.batch_size)]
+    taken = run_process(__file__, options, allocator=variant != "straightforward")
     rate = 1 / statistics.median(taken.seconds)
     print(f"{algorithm}, {VARIANTS[variant]}: {rate:.2f} updates/s", file=sys.stderr, flush=True)
     return taken
 
 
-def measure(
+def measure_here(
     algorithm: str, variant: str, folder: str, *, arguments: argparse.Namespace
 ) -> Measurement:
     """Time updates in this process, each with the drawing of its batch."""
@@ -143,24 +112,7 @@ def measure(
     torch.manual_seed(0)
     prepare = prepare_vrl if variant.startswith("vrl") else prepare_straightforward
     update = prepare(algorithm, variant, Store.open(folder), arguments.batch_size)
-    timings = list(timed(update, arguments.updates))
-    # Linux counts kilobytes, macOS bytes.
-    unit = 1e6 if sys.platform == "darwin" else 1e3
-    return Measurement(
-        seconds=[wall for wall, _ in timings],
-        processor_seconds=[processor for _, processor in timings],
-        megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit,
-    )
-
-
-def timed(update: Callable[[], Any], updates: int) -> Iterator[tuple[float, float]]:
-    """Run a few updates to warm up, then yield the wall and processor seconds of each."""
-    for _ in range(WARM_UP):
-        update()
-    for _ in range(updates):
-        wall, processor = time.perf_counter(), time.process_time()
-        update()
-        yield time.perf_counter() - wall, time.process_time() - processor
+    return measure(update, arguments.updates, WARM_UP, torch.device("cpu"))
 
 
 def prepare_vrl(algorithm: str, variant: str, store: Store, batch: int) -> Callable[[], Any]:
@@ -184,25 +136,6 @@ def prepare_straightforward(
     agent = Agent(algorithm, images.shape[-1], ACTIONS)
     steps = 1 if algorithm == "bc" else 3
     return lambda: agent.update(frames.sample(batch, steps))
-
-
-def summarise(algorithm: str, found: dict[str, list[Measurement]]) -> list[dict[str, Any]]:
-    """Return a row for each variant; ratios are to the first one."""
-    rows: list[dict[str, Any]] = []
-    for variant, measurements in found.items():
-        middle = statistics.median(second for one in measurements for second in one.seconds)
-        processor = statistics.median(s for one in measurements for s in one.processor_seconds)
-        rows.append(
-            {
-                "algorithm": algorithm,
-                "variant": variant,
-                "updates_per_second": 1 / middle,
-                "ratio": 1 / middle / rows[0]["updates_per_second"] if rows else 1.0,
-                "processor_seconds": processor,
-                "peak_megabytes": max(one.megabytes for one in measurements),
-            }
-        )
-    return rows
 
 
 def show(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:

@@ -23,6 +23,10 @@ def test_the_packages_of_the_project_add_what_they_should(tmp_path):
     assert found["problems"] == []
     adds = {plugin["distribution"]: plugin["adds"] for plugin in found["plugins"]}
     assert {"bc", "cql", "drq-bc"} <= set(adds["vrl-modelfree"]["algorithms"])
+    world_models = {"lmbrl", "lompo", "offline-dv2", "offline-slac"}
+    assert world_models == set(adds["vrl-worldmodel"]["algorithms"])
+    assert adds["vrl-worldmodel"]["commands"] == ["imagine", "penalties"]
+    assert "mean-disagreement" in adds["vrl-worldmodel"]["penalties"]
     assert "dmc" in adds["vrl-envs"]["environments"]
     assert {"dmc", "v-d4rl"} <= set(adds["vrl-envs"]["datasets"])
     assert adds["vrl-core"]["datasets"] == ["store"]
@@ -41,6 +45,9 @@ def test_the_packages_of_the_project_add_what_they_should(tmp_path):
         ("data", "--help"),
         ("data", "collect", "--help"),
         ("plugins", "--help"),
+        ("train", "offline-dv2", "--help"),
+        ("imagine", "--help"),
+        ("penalties", "--help"),
         ("quickstart", "--help"),
     ],
 )
@@ -55,6 +62,9 @@ def test_help_is_there(words, tmp_path):
     ("words", "status", "said"),
     [
         (("trian",), 1, "Did you mean 'train'?"),
+        (("imagin",), 1, "Did you mean 'imagine'?"),
+        (("imagine", "none", "--data", "none"), 1, "none"),
+        (("penalties", "none", "--data", "none", "--stats", "3"), 2, "Did you mean --states?"),
         (("train", "drq_bc", "--data", "x"), 1, "Did you mean 'drq-bc'?"),
         (("train", "bc", "--data", "nowhere"), 1, "nowhere"),
         (("train", "bc", "dataset:dcm"), 1, "Did you mean 'dmc'?"),

@@ -37,7 +37,7 @@ def test_quick_commands_load_nothing_heavy(words):
     assert [name for name in HEAVY if name in loaded] == []
 
 
-@pytest.mark.parametrize("algorithm", ["bc", "cql", "drq-bc"])
+@pytest.mark.parametrize("algorithm", ["bc", "cql", "drq-bc", "lompo", "offline-dv2"])
 def test_parsing_a_whole_run_loads_nothing_heavy(algorithm):
     words = f"{algorithm} --preset small dataset:dmc --dataset.task walker_walk".split()
     script = (
@@ -49,3 +49,19 @@ def test_parsing_a_whole_run_loads_nothing_heavy(algorithm):
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("command", ["imagine", "penalties"])
+def test_help_of_a_packages_command_loads_nothing_heavy(command):
+    script = (
+        "import sys\nfrom vrl_core import cli\n"
+        "try:\n"
+        f"    cli.main([{command!r}, '--help'])\n"
+        "except SystemExit as stop:\n"
+        "    assert stop.code in (0, None)\n"
+        f"print('\\n' + ' '.join(name for name in {HEAVY} if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"vrl {command}" in done.stdout
+    assert done.stdout.splitlines()[-1] == ""

@@ -13,6 +13,16 @@ import pytest
 
 ALGORITHMS = ("bc", "cql", "drq-bc")
 TINY = ("--steps", "3", "--batch-size", "4", "--evaluation-episodes", "0", "--device", "cpu")
+TINY_MODEL = (
+    *("--model-steps", "2", "--steps", "2", "--model.batch-size", "2", "--model.sequence-length"),
+    *("6", "--model.members", "2", "--evaluation-episodes", "0", "--device", "cpu"),
+)
+WORLD_MODELS = {
+    "offline-dv2": (),
+    "lompo": ("--first-imagined", "20", "--batch-size", "8"),
+    "lmbrl": ("--first-imagined", "20", "--batch-size", "8"),
+    "offline-slac": ("--batch-size", "8"),
+}
 
 
 def vrl(*words: str | Path, folder: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -42,6 +52,7 @@ def test_every_package_adds_its_plugins_and_none_is_set_aside(tmp_path):
     assert set(ALGORITHMS) <= set(adds["vrl-modelfree"]["algorithms"])
     assert adds["vrl-envs"]["environments"] == ["dmc"]
     assert "store" in adds["vrl-core"]["datasets"]
+    assert adds["vrl-worldmodel"]["algorithms"] == sorted(WORLD_MODELS)
 
 
 def test_collected_data_is_whole_and_described(collected):
@@ -59,6 +70,53 @@ def test_every_algorithm_trains_evaluates_and_reports(algorithm, collected):
     assert '"returns"' in answer.stdout
     vrl("report", run, "--output", f"report-{algorithm}", folder=collected)
     assert algorithm in (collected / f"report-{algorithm}/index.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def modelled(collected: Path) -> Path:
+    """The same folder, with a run of Offline DV2 that has a world model."""
+    words = ("train", "offline-dv2", "--preset", "small", "--data", "data/walker", *TINY_MODEL)
+    vrl(*words, "--output", "runs/offline-dv2", folder=collected)
+    return collected
+
+
+@pytest.mark.parametrize("algorithm", WORLD_MODELS)
+def test_every_algorithm_on_a_world_model_trains_evaluates_and_reports(algorithm, modelled):
+    run = Path("runs") / algorithm
+    if algorithm != "offline-dv2":
+        words = ("train", algorithm, "--preset", "small", "--data", "data/walker", *TINY_MODEL)
+        vrl(*words, *WORLD_MODELS[algorithm], "--output", run, folder=modelled)
+    answer = vrl("evaluate", run, "--episodes", "1", "--json", folder=modelled)
+    assert '"returns"' in answer.stdout
+    vrl("report", run, "--output", f"report-{algorithm}", folder=modelled)
+    assert algorithm in (modelled / f"report-{algorithm}/index.html").read_text()
+
+
+def test_a_runs_model_serves_another_with_another_penalty(modelled):
+    words = ("train", "offline-dv2", "--preset", "small", "--data", "data/walker", *TINY_MODEL)
+    other = ("penalty:logit-std", "--penalty.weight", "3", "--model-run", "runs/offline-dv2")
+    vrl(*words, *other, "--output", "runs/second", folder=modelled)
+    lines = (modelled / "runs/second/metrics.jsonl").read_text().splitlines()
+    assert {json.loads(line)["phase"] for line in lines} == {"behaviour"}
+
+
+def test_a_world_model_is_looked_into(modelled):
+    words = ("--data", "data/walker", "--episodes", "1", "--horizon", "6", "--output", "seen")
+    vrl("imagine", "runs/offline-dv2", *words, "--pictures", "1", folder=modelled)
+    assert list((modelled / "seen").rglob("*.png"))
+    table = vrl(
+        *("penalties", "runs/offline-dv2", "--data", "data/walker", "--states", "8", "--json"),
+        folder=modelled,
+    )
+    assert "mean-disagreement" in table.stdout
+
+
+def test_the_documented_command_counts(collected):
+    text = Path(__file__).with_name("..").resolve() / "docs/plugins.md"
+    (block,) = (b for b in text.read_text().split("```") if "class Count(CommandConfig)" in b)
+    (collected / "count.py").write_text(block.removeprefix("python\n"))
+    words = ("count", "data/walker", "--longer-than", "100", "--plugin", "count.py")
+    assert vrl(*words, folder=collected).stdout == "data/walker 2\n"
 
 
 def test_an_environment_of_another_render_quality_is_refused(collected):

@@ -102,24 +102,26 @@ def test_requirements_within_the_project_are_of_this_version():
 
 # changed_packages.py
 
+ALL = ("vrl-core", "vrl-envs", "vrl-modelfree", "vrl-worldmodel")
+
 
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
         (["packages/vrl-envs/src/vrl_envs/dmc.py"], ["vrl-envs"]),
-        (["packages/vrl-core/pyproject.toml"], ["vrl-core", "vrl-envs", "vrl-modelfree"]),
+        (["packages/vrl-core/pyproject.toml"], list(ALL)),
         (["docs/data.md", "README.md", "tests/test_together.py"], []),
         (["packages/vrl-modelfree/x.py", "packages/vrl-envs/y.py"], ["vrl-envs", "vrl-modelfree"]),
-        (["hatch.toml"], ["vrl-core", "vrl-envs", "vrl-modelfree"]),
-        (["packages/vrl-envs/x.py", "VERSION"], ["vrl-core", "vrl-envs", "vrl-modelfree"]),
+        (["hatch.toml"], list(ALL)),
+        (["packages/vrl-envs/x.py", "VERSION"], list(ALL)),
         (["packages/vrl-gone/x.py"], []),
         ([], []),
-        (None, ["vrl-core", "vrl-envs", "vrl-modelfree"]),
+        (None, list(ALL)),
     ],
 )
 def test_affected_packages(files, expected):
     monorepo = tool("monorepo")
-    names = ("vrl-core", "vrl-envs", "vrl-modelfree")
+    names = ALL
     requires = {"vrl-core": ()}
     known = {
         name: monorepo.Package(name, Path(name), requires.get(name, ("vrl-core",)))

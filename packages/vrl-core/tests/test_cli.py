@@ -96,6 +96,21 @@ def test_help_names_every_command(capsys):
         assert all(name in said for name in cli.COMMANDS)
 
 
+def test_help_names_the_commands_of_a_file(tmp_path, capsys):
+    plugin = tmp_path / "shouting_plugin.py"
+    plugin.write_text(
+        "from dataclasses import dataclass\nfrom vrl_core import CommandConfig, hookimpl\n"
+        "@dataclass(frozen=True, kw_only=True)\nclass Shout(CommandConfig):\n"
+        "    'Say it loudly.'\n    word: str = 'ho'\n"
+        "    def run(self, registry):\n        print(self.word.upper())\n"
+        "@hookimpl\ndef vrl_commands():\n    return {'shout': Shout}\n"
+    )
+    assert cli.main(["--help", "--plugin", str(plugin)]) == 0
+    assert "Say it loudly." in capsys.readouterr().out
+    assert cli.main(["shout", "--word", "hey", "--plugin", str(plugin)]) == 0
+    assert capsys.readouterr().out == "HEY\n"
+
+
 def test_plugins_are_listed_as_json_with_problems(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("VRL_PLUGINS", str(tmp_path / "gone.py"))
     assert cli.main(["plugins", "--json"]) == 0

@@ -83,8 +83,8 @@ def registry() -> Registry:
 def test_a_registered_configuration_carries_its_name(registry):
     data = to_data(Everything(more=(Entropy(floor=1.0),)), registry)
     assert data["name"] == "everything"
-    assert data["penalty"] == {"name": "entropy", "weight": 1.0, "floor": 0.1}
-    assert data["more"] == [{"name": "entropy", "weight": 1.0, "floor": 1.0}]
+    assert data["penalty"] == {"name": "entropy", "weight": None, "floor": 0.1}
+    assert data["more"] == [{"name": "entropy", "weight": None, "floor": 1.0}]
     assert data["encoder"] == {"channels": [8, 16], "crop": None}
     assert data["mode"] == "MEAN"
 

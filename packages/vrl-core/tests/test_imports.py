@@ -15,6 +15,8 @@ LIGHT = (
     "config",
     "run_config",
     "flags",
+    "command_flags",
+    "plugin_choices",
     "cli",
     "protocols",
     "episodes",

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from vrl_core import AlgorithmConfig, PenaltyConfig, VRLError, hookimpl
+from vrl_core import AlgorithmConfig, CommandConfig, PenaltyConfig, VRLError, hookimpl
 from vrl_core.registry import Registry
 
 PLUGIN = """
@@ -148,6 +148,18 @@ class Unresolved(PenaltyConfig):
     extra: NoSuchType = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Act(CommandConfig):
+    """A command."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running(CommandConfig):
+    """Its field hides its method."""
+
+    run: int = 0
+
+
 def raising():
     raise RuntimeError("no licence")
 
@@ -166,6 +178,10 @@ def raising():
         ({"vrl_penalties": {"x": Unresolved}}, "NoSuchType"),
         ({"vrl_penalties": raising}, "raised RuntimeError: no licence"),
         ({}, "answers none of the hooks"),
+        ({"vrl_commands": {"train": Act}}, "adds 'train', which VRL has already"),
+        ({"vrl_commands": {"help": Act}}, "adds 'help', which VRL has already"),
+        ({"vrl_commands": {"x": Running}}, "may not be called 'run'"),
+        ({"vrl_commands": {"x": Entropy}}, "class derived from CommandConfig"),
     ],
 )
 def test_a_wrong_plugin_is_set_aside_with_its_reason(hooks, reason):

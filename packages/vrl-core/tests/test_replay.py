@@ -61,6 +61,37 @@ def test_starting_later_continues_the_same_batches(counting_store, placement):
     assert_same(take(replay, REQUESTS[0], 5)[3:], take(replay, REQUESTS[0], 2, start=3))
 
 
+@pytest.mark.parametrize("placement", ["device", "stream"])
+@pytest.mark.parametrize("request_", REQUESTS, ids=["stack", "n-step", "sequences"])
+def test_a_single_batch_is_the_streams(counting_store, request_, placement):
+    replay = Replay(counting_store, CPU, placement)
+    assert_same([replay.batch(request_, 3, 2)], take(replay, request_, 1, start=2))
+
+
+def test_rows_episodes_and_fields_can_be_read(counting_store):
+    replay = Replay(counting_store, CPU)
+    assert replay.episodes == [(0, 6), (7, 7), (15, 8)]
+    assert replay.rows == 24
+    frames = replay.read("observation.image", 5, 9)
+    assert frames.shape == (4, 16, 16, 3)
+    assert frames[:, 0, 0, :2].tolist() == [[0, 5], [0, 6], [1, 0], [1, 1]]
+
+
+def test_sequences_know_their_rows_and_may_leave_observations_out(counting_store):
+    replay = Replay(counting_store, CPU)
+    whole = replay.batch(Sequences(batch_size=5, length=4), 3, 0)
+    bare = replay.batch(Sequences(batch_size=5, length=4, observations=()), 3, 0)
+    some = replay.batch(Sequences(batch_size=5, length=4, observations=("state",)), 3, 0)
+    assert bare.observations == {}
+    assert list(some.observations) == ["state"]
+    assert torch.equal(some.observations["state"], whole.observations["state"])
+    for name in ("action", "reward", "termination", "is_first", "rows"):
+        assert torch.equal(getattr(bare, name), getattr(whole, name))
+    images = replay.read("observation.image", 0, replay.rows)
+    assert torch.equal(images[whole.rows], whole.observations["image"])
+    assert whole.rows.dtype == torch.int64
+
+
 def test_pixels_prove_the_alignment(counting_store):
     """Pixels hold (episode, step), rewards are step + episode / 8, actions step / 100."""
     request = Transitions(batch_size=64, frame_stack=3, return_steps=1)

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from vrl_core import AlgorithmConfig, EnvironmentConfig, PenaltyConfig, ReferenceReturns, hookimpl
+from vrl_core import (
+    AlgorithmConfig,
+    CommandConfig,
+    EnvironmentConfig,
+    PenaltyConfig,
+    ReferenceReturns,
+    hookimpl,
+)
 from vrl_core.protocols import Phase, Sequences, Transitions
 from vrl_core.store import Store
 from vrl_core.testing import (
@@ -226,11 +233,30 @@ class Cloning:
         self.actor = torch.nn.Linear(3, action_size)
         self.optimiser = torch.optim.Adam(self.actor.parameters(), 1e-2)
         self.updates = 0
+        self.prepared = 0.0
+        self.imagined = torch.zeros(())
         length = 0 if self.mistake == "steps" else 10
         self.phases = (
             Phase("transitions", length, Transitions(batch_size=4, frame_stack=2), self.update),
-            Phase("sequences", 10, Sequences(batch_size=2, length=3), self.update_sequences),
+            Phase(
+                "sequences",
+                10,
+                Sequences(batch_size=2, length=3),
+                self.update_sequences,
+                prepare=self.prepare,
+                refresh=self.imagine,
+                refresh_every=2,
+            ),
         )
+
+    def prepare(self, replay, seed):
+        """Keep something of the data, and a random number."""
+        pixels = replay.read("observation.image", 0, 4).float().mean() / 255
+        self.prepared = float(pixels + torch.rand(()))
+
+    def imagine(self, number):
+        """Make new data at random."""
+        self.imagined = torch.randn(()) + number
 
     def update(self, batch):
         image = batch.observation["image"]
@@ -238,7 +264,8 @@ class Cloning:
 
     def update_sequences(self, batch):
         image = batch.observations["image"][:, :-1]
-        return self.learn(image.float().mean((2, 3)) / 255, batch.action)
+        noise = 0.01 * (self.prepared + self.imagined)
+        return self.learn(image.float().mean((2, 3)) / 255 + noise, batch.action)
 
     def learn(self, features, actions):
         self.updates += 1
@@ -256,15 +283,18 @@ class Cloning:
 
     def state_dict(self) -> dict[str, Any]:
         state = {"actor": self.actor.state_dict(), "updates": self.updates}
-        return (
-            state if self.mistake == "forgets" else {**state, "adam": self.optimiser.state_dict()}
-        )
+        if self.mistake != "forgets":
+            state["adam"] = self.optimiser.state_dict()
+        if self.mistake != "forgets imagination":
+            state["imagined"] = self.imagined
+        return state
 
     def load_state_dict(self, state):
         self.actor.load_state_dict(state["actor"])
         self.updates = state["updates"]
         if "adam" in state:
             self.optimiser.load_state_dict(state["adam"])
+        self.imagined = state.get("imagined", self.imagined)
 
 
 class CloningPolicy:
@@ -311,6 +341,7 @@ def test_a_conforming_algorithm_is_accepted():
         ("nan", "metric loss is inf"),
         ("attached", "metric loss must be detached"),
         ("forgets", "after loading a checkpoint"),
+        ("forgets imagination", "phase sequences, after loading a checkpoint"),
         ("range", r"leave \[-1, 1\]"),
         ("random", "acts differently on the same observations"),
         ("mixes", "depends on the other environments"),
@@ -364,6 +395,38 @@ class NoPreset(AlgorithmConfig):
         return {"paper": cls()}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Act(CommandConfig):
+    """A command."""
+
+    times: int = 1
+
+    def run(self, registry):
+        """Do it."""
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idle(CommandConfig):
+    """A command that does nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unparsed(CommandConfig):
+    """A field that no word can set."""
+
+    extra: type[int]
+
+    def run(self, registry):
+        """Do it."""
+        return 0
+
+
+def test_conforming_commands_are_accepted(capsys):
+    assert check_plugin(module_with(vrl_commands={"act": Act})).names("commands") == ["act"]
+    assert capsys.readouterr().out == ""
+
+
 def test_a_conforming_plugin_is_accepted():
     registry = check_plugin(module_with(vrl_penalties={"disagreement": Disagreement}))
     assert registry.names("penalties") == ["disagreement"]
@@ -376,6 +439,8 @@ def test_a_conforming_plugin_is_accepted():
         ({"vrl_penalties": {"x": Undocumented}}, "penalties x: Undocumented needs a docstring"),
         ({"vrl_penalties": {"x": Unsaved}}, "penalties x: .*cannot be saved"),
         ({"vrl_algorithms": {"x": NoPreset}}, "no preset 'best', the default"),
+        ({"vrl_commands": {"x": Idle}}, r"command x: Idle must define run\(\)"),
+        ({"vrl_commands": {"x": Unparsed}}, "command x: its flags cannot be parsed"),
     ],
 )
 def test_wrong_plugins_are_refused(hooks, message):

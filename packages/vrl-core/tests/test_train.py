@@ -1,18 +1,26 @@
 import json
 import os
+import random
 import signal
 
+import numpy as np
 import pytest
 import torch
 
 from nested_state import assert_equal
 from tiny_runs import final_state, logged, registry, run_config, train_tiny
-from tiny_training import CountingEnvironmentConfig, FaultyConfig, TinyConfig
+from tiny_training import CountingEnvironmentConfig, FaultyConfig, Tiny, TinyConfig
 from vrl_core.callback_config import TensorBoardConfig
 from vrl_core.checkpoint import checkpoints
-from vrl_core.device import choose_device
+from vrl_core.device import choose_device, random_state
 from vrl_core.errors import VRLError
+from vrl_core.protocols import Phase, Sequences
+from vrl_core.replay import Replay
 from vrl_core.run_folder import restore
+from vrl_core.train import prepare_phase
+from vrl_core.training_state import phase_seed
+
+CPU = torch.device("cpu")
 
 
 def test_a_run_from_beginning_to_end(counting_store, tmp_path):
@@ -73,6 +81,60 @@ def test_a_phase_may_end_early(counting_store, tmp_path):
         (8, "policy"),
     ]
     assert run.facts()["steps"] == 8
+
+
+def test_a_phase_is_prepared_once_a_process_and_refreshed_every_so_often(
+    counting_store, tmp_path, monkeypatch
+):
+    diaries = []
+    init = Tiny.__init__
+
+    def remembered(self, *arguments):
+        init(self, *arguments)
+        diaries.append(self.diary)
+
+    monkeypatch.setattr(Tiny, "__init__", remembered)
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        # Eight updates of the first phase, then six of the second: the next is to be refreshed.
+        train_tiny(run_config(counting_store.path, TinyConfig(stops_at=14)), folder)
+    train_tiny(run_config(counting_store.path), folder, resume=True)
+    seed = phase_seed(1, 1)
+    assert diaries == [
+        [f"prepare with {seed} before 8", "refresh 0"],
+        [f"prepare with {seed} before 14", "refresh 6", "refresh 12", "refresh 18"],
+    ]
+
+
+def test_a_resumed_run_is_not_refreshed_twice(counting_store, tmp_path, monkeypatch):
+    numbers = []
+    refresh = Tiny.refresh
+    monkeypatch.setattr(
+        Tiny, "refresh", lambda self, number: numbers.append(number) or refresh(self, number)
+    )
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny(run_config(counting_store.path, TinyConfig(stops_at=16)), folder)
+    train_tiny(run_config(counting_store.path), folder, resume=True)
+    assert numbers == [0, 6, 12, 18]
+
+
+def test_preparing_leaves_the_generators_as_they_were(counting_store):
+    drawn = []
+
+    def prepare(replay, seed):
+        drawn.append((float(torch.rand(())), float(np.random.rand()), random.random(), seed))
+
+    phase = Phase("x", 1, Sequences(batch_size=1, length=1), lambda batch: {}, prepare=prepare)
+    torch.manual_seed(3)
+    before = random_state(CPU)
+    prepare_phase(phase, Replay(counting_store, CPU), 7)
+    after = random_state(CPU)
+    torch.rand(5)
+    prepare_phase(phase, Replay(counting_store, CPU), 7)
+    prepare_phase(phase, Replay(counting_store, CPU), 8)
+    assert_equal(before, after)
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_nan_in_a_loss_keeps_the_last_good_checkpoint(counting_store, tmp_path):

@@ -35,6 +35,10 @@ class Tiny:
         self.network = torch.nn.Linear(2, spec.action_size).to(device)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=1e-2)
         self.updates = 0
+        self.imagined = torch.zeros(())
+        self.offset = torch.zeros(())
+        self.diary = []
+        """What the loop asked for, in order."""
 
     @property
     def phases(self):
@@ -42,8 +46,26 @@ class Tiny:
         second = Transitions(batch_size=4, frame_stack=2, return_steps=2)
         return [
             Phase("model", self.config.first_steps, first, self.update_model, self._is_fitted),
-            Phase("policy", self.config.steps, second, self.update_policy),
+            Phase(
+                "policy",
+                self.config.steps,
+                second,
+                self.update_policy,
+                prepare=self.prepare,
+                refresh=self.refresh,
+                refresh_every=6,
+            ),
         ]
+
+    def prepare(self, replay, seed):
+        """Draw from every generator; on resuming, the numbers must be the same."""
+        self.diary.append(f"prepare with {seed} before {self.updates}")
+        noise = torch.rand(()) + float(np.random.rand())
+        self.offset = replay.read("observation.image", 0, 4).float().mean() / 255 + noise
+
+    def refresh(self, number):
+        self.diary.append(f"refresh {number}")
+        self.imagined = torch.randn(()) + self.offset
 
     def _is_fitted(self):
         return 0 < self.config.ends_first_at <= self.updates
@@ -53,7 +75,8 @@ class Tiny:
         return self._step(pixel, batch.action[:, 0])
 
     def update_policy(self, batch):
-        return self._step(batch.observation["image"][:, -1, 0, 0, 1].float(), batch.action)
+        pixel = batch.observation["image"][:, -1, 0, 0, 1].float()
+        return self._step(pixel + self.imagined, batch.action)
 
     def _step(self, pixel, action):
         self.updates += 1
@@ -79,12 +102,14 @@ class Tiny:
             "network": dict(self.network.state_dict()),
             "optimiser": self.optimiser.state_dict(),
             "updates": self.updates,
+            "imagined": self.imagined,
         }
 
     def load_state_dict(self, state):
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.updates = state["updates"]
+        self.imagined = state["imagined"]
 
 
 class TinyPolicy:

@@ -4,9 +4,11 @@ from vrl_core.errors import VRLError
 from vrl_core.hooks import (
     AlgorithmConfig,
     CallbackConfig,
+    CommandConfig,
     DatasetConfig,
     EnvironmentConfig,
     PenaltyConfig,
+    Positional,
     ReferenceReturns,
     hookimpl,
 )
@@ -14,9 +16,11 @@ from vrl_core.hooks import (
 __all__ = [
     "AlgorithmConfig",
     "CallbackConfig",
+    "CommandConfig",
     "DatasetConfig",
     "EnvironmentConfig",
     "PenaltyConfig",
+    "Positional",
     "ReferenceReturns",
     "VRLError",
     "hookimpl",

@@ -193,9 +193,8 @@ def sequences(
 ) -> SequenceBatch:
     """Make the windows of `length` steps, and one more observation, that begin at rows `start`."""
     rows = start[:, None] + torch.arange(request.length + 1, device=start.device)
-    observations = {
-        name: gather(fields.rows[OBSERVATION + name], rows) for name in fields.observations
-    }
+    names = fields.observations if request.observations is None else request.observations
+    observations = {name: gather(fields.rows[OBSERVATION + name], rows) for name in names}
     steps = rows[:, :-1]
     return SequenceBatch(
         observations=observations,
@@ -203,4 +202,5 @@ def sequences(
         reward=fields.rows["reward"][steps],
         termination=fields.rows["termination"][steps],
         is_first=rows == episode_start[:, None],
+        rows=rows,
     )

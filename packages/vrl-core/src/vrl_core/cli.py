@@ -7,11 +7,12 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vrl_core.commands import COMMANDS
 from vrl_core.errors import VRLError, unknown_name
 
 if TYPE_CHECKING:
@@ -19,16 +20,6 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 128 + signal.SIGINT
 """Exit status after Ctrl-C, as shells have it."""
-
-COMMANDS: Mapping[str, str] = {
-    "train": "Train an algorithm on logged episodes, or resume a run",
-    "evaluate": "Evaluate the policy of one or several runs in the simulator",
-    "report": "Make a page of tables, curves and videos from runs",
-    "data": "Collect, convert, download, check, describe, view and export datasets",
-    "plugins": "List what is installed, what it adds, and what is broken",
-    "quickstart": "The whole way once: collect, train, evaluate, report",
-}
-"""Every command with its line of help; `commands/<name>.py` holds it."""
 
 EXAMPLES = (
     ("vrl plugins", "what there is to choose from"),
@@ -115,16 +106,30 @@ def _one_line_warning(message: Warning | str, *_: object, **__: object) -> str:
 def run(invocation: Invocation) -> int:
     """Run the command that was asked for."""
     if not invocation.words or invocation.words[0] in ("-h", "--help", "help"):
-        print_help()
+        print_help(load_registry(invocation.plugins))
         return 0
     command, *words = invocation.words
     if command == "--version":
         print(f"vrl {version()}")
         return 0
-    if command not in COMMANDS:
-        raise unknown_name("command", command, COMMANDS, "See: vrl --help")
-    module = importlib.import_module(f"vrl_core.commands.{command}")
-    return int(module.main(words, load_registry(invocation.plugins)))
+    registry = load_registry(invocation.plugins)
+    if command in COMMANDS:
+        module = importlib.import_module(f"vrl_core.commands.{command}")
+        return int(module.main(words, registry))
+    return run_plugin_command(command, words, registry)
+
+
+def run_plugin_command(name: str, words: Sequence[str], registry: Registry) -> int:
+    """Run a command that a plugin adds; raises `VRLError` with the nearest when none does."""
+    if name not in registry.names("commands"):
+        known = [*COMMANDS, *registry.names("commands")]
+        raise unknown_name("command", name, known, f"{registry.hint} and vrl --help")
+    command = registry.get("commands", name)
+
+    from vrl_core.command_flags import parse_command
+
+    # A plugin's run() that returns nothing has not failed.
+    return int(parse_command(command, name, words, registry).run(registry) or 0)
 
 
 def load_registry(files: Sequence[Path] = ()) -> Registry:
@@ -148,9 +153,10 @@ def version() -> str:
     return installed_version("vrl-core")
 
 
-def print_help() -> None:
-    """Print what `vrl` can do."""
+def print_help(registry: Registry) -> None:
+    """Print what `vrl` can do, with the commands that plugins add."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console(highlight=False)
@@ -158,18 +164,31 @@ def print_help() -> None:
     console.print("usage: [bold]vrl[/bold] COMMAND ...      vrl COMMAND --help\n")
     sections = (
         ("Commands", tuple(COMMANDS.items())),
+        ("Commands of plugins", plugin_commands(registry)),
         ("Flags of every command", GLOBAL_FLAGS),
         ("Examples", EXAMPLES),
     )
     for title, rows in sections:
+        if not rows:
+            continue
         console.print(f"[bold]{title}[/bold]")
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
         table.add_column(style="cyan", overflow="fold", no_wrap=title != "Examples")
         table.add_column(style="dim" if title == "Examples" else "")
         for name, meaning in rows:
-            table.add_row(name, meaning)
+            table.add_row(name, escape(meaning))
         console.print(table)
         console.print()
+
+
+def plugin_commands(registry: Registry) -> tuple[tuple[str, str], ...]:
+    """Return the commands that plugins add, each with its line of help and who brings it."""
+    from vrl_core.registry import help_line
+
+    options = registry.options("commands").items()
+    return tuple(
+        (name, f"{help_line(cls)} ({registry.provider('commands', name)})") for name, cls in options
+    )
 
 
 def _value_of(flag: str, value: str | None) -> str:

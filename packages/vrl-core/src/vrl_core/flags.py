@@ -8,18 +8,25 @@ a word such as `dataset:dmc` and set by flags such as `--dataset.task`, in any o
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import sys
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Union
+from typing import Annotated, Any
 
 from vrl_core.config import from_data, load_yaml, preset, unknown_key
 from vrl_core.errors import VRLError
 from vrl_core.hooks import AlgorithmConfig, CallbackConfig
-from vrl_core.registry import KINDS, SINGULAR, Registry
+from vrl_core.plugin_choices import (
+    choice,
+    chosen_first,
+    flag_names,
+    flags_dataclass,
+    plugin_fields,
+    settable_fields,
+    suggest_flags,
+)
+from vrl_core.registry import Registry
 from vrl_core.run_config import RunConfig
 
 DEFAULT_CALLBACKS = ("tensorboard",)
@@ -152,7 +159,7 @@ def _run_config(
     parsed: Any, algorithm: AlgorithmConfig, defaults: Mapping[str, Any], registry: Registry
 ) -> RunConfig:
     values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(RunConfig)}
-    settings = {f.name: getattr(parsed.algorithm, f.name) for f in _settable(type(algorithm))}
+    settings = {f.name: getattr(parsed.algorithm, f.name) for f in settable_fields(type(algorithm))}
     values["algorithm"] = type(algorithm)(**settings)
     values["callbacks"] = _callbacks(parsed.callbacks, defaults.get("callbacks", ()), registry)
     if isinstance(parsed.environment, AsRecorded):
@@ -176,10 +183,6 @@ def _callbacks(
         raise VRLError(f"A callback needs settings: {error}. {advice}") from error
 
 
-def _settable(cls: Any) -> list[dataclasses.Field[Any]]:
-    return [field for field in dataclasses.fields(cls) if field.init]
-
-
 class _Tree:
     """Builds the dataclass that tyro parses: `RunConfig` with concrete plugins in its fields."""
 
@@ -193,13 +196,13 @@ class _Tree:
         concrete = self._with_choices(algorithm)
         fields: dict[str, tuple[Any, Any]] = {
             "algorithm": (Annotated[type(concrete), tyro.conf.arg(name="")], concrete),
-            "dataset": self._choice("datasets", defaults.get("dataset", tyro.MISSING)),
+            "dataset": choice("datasets", defaults.get("dataset", tyro.MISSING), self._registry),
             "environment": self._environment(defaults.get("environment")),
             "callbacks": (tuple[str, ...], self._callback_names(defaults)),
             "plugins": (Annotated[tuple[str, ...], tyro.conf.Suppress], ()),
         }
         hints: dict[str, Any] = typing.get_type_hints(RunConfig)
-        of_algorithm = {field.name for field in _settable(type(algorithm))}
+        of_algorithm = {field.name for field in settable_fields(type(algorithm))}
         for field in dataclasses.fields(RunConfig):
             if field.name in fields:
                 continue
@@ -209,7 +212,7 @@ class _Tree:
             hidden = field.name in of_algorithm
             shown: Any = Annotated[hint, tyro.conf.Suppress] if hidden else hint
             fields[field.name] = (shown, value)
-        return _dataclass(RunConfig, fields)
+        return flags_dataclass(RunConfig, fields)
 
     def chosen_first(
         self, words: Sequence[str], algorithm: AlgorithmConfig, flags: type[Any]
@@ -218,84 +221,32 @@ class _Tree:
 
         Raises `VRLError` with the nearest match for a name that does not exist.
         """
-        kinds = dict(self._choices(type(algorithm)))
+        kinds = plugin_fields(type(algorithm))
         kinds |= {"dataset": "datasets", "environment": "environments"}
-        chosen: dict[str, str] = {}
-        rest: list[str] = []
-        for word in words:
-            field, colon, name = word.partition(":")
-            if colon and field in kinds and not name.startswith("/"):
-                self._check(kinds[field], field, name)
-                chosen[field] = word
-            else:
-                rest.append(word)
-        # tyro takes a choice of one for no choice, and would not know the word.
         hints = typing.get_type_hints(flags)
         hints |= typing.get_type_hints(hints["algorithm"])
-        some = [word for field, word in chosen.items() if len(typing.get_args(hints[field])) > 1]
-        return [*some, *rest]
-
-    def _check(self, kind: str, field: str, name: str) -> None:
-        special = {("environment", "as-recorded"), (field, "default")}
-        if (field, name) not in special:
-            self._registry.get(kind, name)
-
-    def _choices(self, cls: type) -> Iterator[tuple[str, str]]:
-        """Yield the fields of an algorithm that take a plugin, each with its kind."""
-        hints = typing.get_type_hints(cls)
-        for field in _settable(cls):
-            for kind, base in KINDS.items():
-                if hints[field.name] is base:
-                    yield field.name, kind
+        special = {"environment": "as-recorded"}
+        return chosen_first(words, kinds, hints, self._registry, special)
 
     def _with_choices(self, algorithm: AlgorithmConfig) -> Any:
-        choices = dict(self._choices(type(algorithm)))
+        choices = plugin_fields(type(algorithm))
         if not choices:
             return algorithm
-        values = {f.name: getattr(algorithm, f.name) for f in _settable(type(algorithm))}
-        fields = {name: self._choice(kind, values[name]) for name, kind in choices.items()}
-        return _dataclass(type(algorithm), fields)(**values)
-
-    def _choice(
-        self, kind: str, default: Any, extra: Mapping[str, type] | None = None
-    ) -> tuple[Any, Any]:
-        """Return the type of a choice among plugins of a kind, and the default."""
-        options: dict[str, type] = {**(extra or {}), **self._registry.options(kind)}
-        if dataclasses.is_dataclass(default) and type(default) not in options.values():
-            options["default"] = type(default)
-        if not options:
-            raise VRLError(f"No {SINGULAR[kind]} is installed; see: vrl plugins")
-        return _union(options, default), default
+        values = {f.name: getattr(algorithm, f.name) for f in settable_fields(type(algorithm))}
+        fields = {
+            name: choice(kind, values[name], self._registry) for name, kind in choices.items()
+        }
+        return flags_dataclass(type(algorithm), fields)(**values)
 
     def _environment(self, default: Any) -> tuple[Any, Any]:
         extra = {"as-recorded": AsRecorded}
-        return self._choice("environments", default or AsRecorded(), extra)
+        return choice("environments", default or AsRecorded(), self._registry, extra)
 
     def _callback_names(self, defaults: Mapping[str, Any]) -> tuple[str, ...]:
         if "callbacks" not in defaults:
             return tuple(n for n in DEFAULT_CALLBACKS if n in self._registry.options("callbacks"))
         named = [self._registry.name_of(type(config)) for config in defaults["callbacks"]]
         return tuple(found[1] for found in named if found)
-
-
-def _union(options: Mapping[str, type], default: Any) -> Any:
-    """Return a union that tyro shows as a choice of words, with a default among them."""
-    import tyro
-
-    members = []
-    for name, cls in options.items():
-        start = default if type(default) is cls else tyro.MISSING_NONPROP
-        members.append(Annotated[cls, tyro.conf.subcommand(name=name, default=start)])
-    return Union[tuple(members)]  # noqa: UP007 - its members are known only now
-
-
-def _dataclass(base: type, fields: Mapping[str, tuple[Any, Any]]) -> type[Any]:
-    specified = [
-        (name, kind, dataclasses.field(default=value)) for name, (kind, value) in fields.items()
-    ]
-    return dataclasses.make_dataclass(
-        base.__name__, specified, bases=(base,), frozen=True, kw_only=True, repr=False
-    )
 
 
 def _parse(
@@ -317,7 +268,7 @@ def _parse(
         raise VRLError(f"{name}: {error}") from error
     except SystemExit as stop:
         if stop.code not in (0, None):
-            _suggest(words, _flag_names(flags))
+            suggest_flags(words, flag_names(flags, inlined="algorithm"))
         raise
 
 
@@ -331,29 +282,6 @@ def _description(algorithm: AlgorithmConfig, name: str) -> str:
         "--plugin FILE.py.\n\n"
         f"Example: vrl train {name} --data data/walker_walk/expert/64px-fast --seed 1"
     )
-
-
-def _suggest(words: Sequence[str], known: Sequence[str]) -> None:
-    """Say which flag was probably meant; tyro does so only for some of them."""
-    for word in words:
-        flag = word.partition("=")[0].replace("_", "-")
-        if flag.startswith("--") and flag not in known and flag != "--help":
-            for nearest in difflib.get_close_matches(flag, known, n=1):
-                print(f"There is no flag {flag}. Did you mean {nearest}?", file=sys.stderr)
-
-
-def _flag_names(cls: Any, prefix: str = "") -> list[str]:
-    """Return the flags of a dataclass, of its nested dataclasses and of all choices."""
-    names: list[str] = []
-    hints = typing.get_type_hints(cls)
-    for field, hint in ((field.name, hints[field.name]) for field in _settable(cls)):
-        members = [m for m in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(m)]
-        here = "" if field == "algorithm" and not prefix else f"{prefix}{field}."
-        for member in members:
-            names += _flag_names(member, here)
-        flag = f"{prefix}{field}".replace("_", "-")
-        names += [] if members else [f"--{flag}", *([f"--no-{flag}"] if hint is bool else [])]
-    return names
 
 
 def _value_after(flag: str, words: Iterator[str]) -> str:

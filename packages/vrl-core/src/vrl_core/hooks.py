@@ -1,4 +1,4 @@
-"""The plugin interface: five hooks, and the configurations they name.
+"""The plugin interface: six hooks, and the configurations they name.
 
 A plugin is a module that answers some of these hooks with a dictionary from names to
 configuration classes. A configuration is a frozen, keyword-only dataclass: its fields are the
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
 import pluggy
 
@@ -31,11 +31,18 @@ if TYPE_CHECKING:
 
     from vrl_core.episodes import Dataset, DataSpec
     from vrl_core.protocols import Algorithm, Callback, EnsemblePrediction
+    from vrl_core.registry import Registry
 
 PROJECT = "vrl"
 API_VERSION = 1
 """Version of this interface; plugins register under the entry-point group of their version."""
 ENTRY_POINT_GROUP = f"vrl.v{API_VERSION}"
+
+POSITIONAL = "positional"
+"""Mark of a command's field that is given by place instead of by a flag."""
+FieldT = TypeVar("FieldT")
+Positional = Annotated[FieldT, POSITIONAL]
+"""Type of such a field: `runs: Positional[tuple[Path, ...]]` takes `vrl imagine RUN RUN`."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -68,8 +75,8 @@ class PenaltyConfig:
     kinds: ClassVar[tuple[str, ...]] = ("categorical", "gaussian")
     """Kinds of `EnsemblePrediction` that the penalty is defined for."""
 
-    weight: float = 1.0
-    """Factor of the penalty in the penalised reward."""
+    weight: float | None = None
+    """Factor of the penalty in the penalised reward; none leaves it to the algorithm."""
 
     def build(self) -> Callable[[EnsemblePrediction], torch.Tensor]:
         """Return the function from a prediction to penalties of shape `(... batch)`."""
@@ -135,6 +142,37 @@ class CallbackConfig:
         raise NotImplementedError(f"{type(self).__name__} must define build()")
 
 
+@dataclass(frozen=True, kw_only=True)
+class CommandConfig:
+    """One call of a command of `vrl`: the fields are its flags, the docstring is its help.
+
+        @dataclass(frozen=True, kw_only=True)
+        class Count(CommandConfig):
+            "Count the episodes of stores."
+
+            stores: Positional[tuple[Path, ...]]
+            "Folders of stores."
+            longer_than: int = 0
+            "Count only episodes of more steps."
+
+            def run(self, registry):
+                from vrl_core.store import Store
+
+                for path in self.stores:
+                    print(path, (Store.open(path).lengths > self.longer_than).sum())
+                return 0
+
+    A field of type `PenaltyConfig`, or another kind of plugin, is chosen as in `vrl train`.
+    """
+
+    def run(self, registry: Registry) -> int:
+        """Do the work and return the exit status; import here whatever is heavy.
+
+        A `VRLError` is shown as one line and ends the command with status 1.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define run(registry)")
+
+
 @hookspec
 def vrl_algorithms() -> Mapping[str, type[AlgorithmConfig]]:  # type: ignore[empty-body]
     """Name algorithms."""
@@ -160,11 +198,17 @@ def vrl_callbacks() -> Mapping[str, type[CallbackConfig]]:  # type: ignore[empty
     """Name callbacks."""
 
 
+@hookspec
+def vrl_commands() -> Mapping[str, type[CommandConfig]]:  # type: ignore[empty-body]
+    """Name commands of `vrl`."""
+
+
 HOOKS: Mapping[str, type] = {
     "vrl_algorithms": AlgorithmConfig,
     "vrl_penalties": PenaltyConfig,
     "vrl_environments": EnvironmentConfig,
     "vrl_datasets": DatasetConfig,
     "vrl_callbacks": CallbackConfig,
+    "vrl_commands": CommandConfig,
 }
 """Every hook, and the class that its answers must derive from."""

@@ -28,26 +28,32 @@ class StackedLinear(nn.Module):
         return torch.baddbmm(self.bias, value, self.weight)
 
 
-def stacked_mlp(members: int, sizes: Sequence[int], *, layer_norm: bool = False) -> nn.Sequential:
-    """Build `members` ReLU networks with layer widths `sizes`, evaluated together.
+def stacked_mlp(
+    members: int,
+    sizes: Sequence[int],
+    *,
+    layer_norm: bool = False,
+    activation: type[nn.Module] = nn.ReLU,
+) -> nn.Sequential:
+    """Build `members` networks with layer widths `sizes`, evaluated together.
 
-    `layer_norm` normalises every hidden layer before its ReLU (no learnt scale).
+    `layer_norm` normalises every hidden layer before its activation (no learnt scale).
     """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes[:-1]):
         layers.append(StackedLinear(members, inputs, outputs))
         if layer_norm:
             layers.append(nn.LayerNorm(outputs, elementwise_affine=False))
-        layers.append(nn.ReLU())
+        layers.append(activation())
     layers.append(StackedLinear(members, sizes[-2], sizes[-1]))
     return nn.Sequential(*layers)
 
 
-def mlp(sizes: Sequence[int]) -> nn.Sequential:
-    """Build one ReLU network with layer widths `sizes`; the last layer is linear."""
+def mlp(sizes: Sequence[int], *, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+    """Build one network with layer widths `sizes`; the last layer is linear."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes[:-1]):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+        layers += [nn.Linear(inputs, outputs), activation()]
     layers.append(nn.Linear(sizes[-2], sizes[-1]))
     return nn.Sequential(*layers)
 

@@ -12,6 +12,7 @@ from typing import Any
 import pluggy
 
 from vrl_core import hooks
+from vrl_core.commands import COMMANDS
 from vrl_core.errors import unknown_name
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -21,8 +22,11 @@ RESERVED: Mapping[str, frozenset[str]] = {
         {"name", "preset", "config", "resume", "data", "plugin", "plugins", "algorithm"}
         | {"dataset", "environment", "callbacks", "seed", "output"}
     ),
+    "commands": frozenset({"name", "run", "help", "plugin", "traceback"}),
 }
 """Field names that mean something else in a file or on the command line, by kind."""
+TAKEN: Mapping[str, frozenset[str]] = {"vrl_commands": frozenset({*COMMANDS, "help"})}
+"""Names that are VRL's own and cannot be added, by hook."""
 
 
 class PluginError(Exception):
@@ -93,6 +97,8 @@ def _checked(hook: str, answer: Any, base: type) -> dict[str, type[Any]]:
                 f"{hook}() uses the name {name!r}; names are lower-case letters, digits, "
                 "'-', '_' and '.'"
             )
+        if name in TAKEN.get(hook, ()):
+            raise PluginError(f"{hook}() adds {name!r}, which VRL has already; choose another name")
         check_config(config, base, f"{hook}()[{name!r}]")
     return dict(answer)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vrl_core.evaluate import Evaluation
+    from vrl_core.replay import Replay
 
 Metrics = dict[str, "Tensor"]
 """Scalars of one update, detached and still on the device; the loop reads them rarely."""
@@ -43,6 +44,8 @@ class Sequences:
 
     batch_size: int
     length: int
+    observations: tuple[str, ...] | None = None
+    """Observation fields to gather; none gathers all, an empty tuple none of them."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ class SequenceBatch:
 
     `observations` fields are `(batch, length+1, ...)`, the rest `(batch, length)`: `action[:, t]`
     was taken at `observations[:, t]`, earned `reward[:, t]` and led to `observations[:, t+1]`.
-    `is_first` `(batch, length+1)` marks an episode's first observation.
+    `is_first` `(batch, length+1)` marks an episode's first observation. `rows` `(batch, length+1)`
+    int64 are the observations' rows in the store, by which an algorithm finds what it has cached.
     """
 
     observations: Observations
@@ -76,6 +80,7 @@ class SequenceBatch:
     reward: Tensor
     termination: Tensor
     is_first: Tensor
+    rows: Tensor
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,15 @@ class Phase:
     replayable: bool = False
     """`update` keeps all that changes in tensors and reads none of them on the host, so that it
     may be recorded once as a CUDA graph, with the drawing of its batch, and replayed."""
+    prepare: Callable[[Replay, int], None] | None = None
+    """Called once in every process before its first update of the phase, with the data and the
+    phase's seed: makes what the phase reuses, such as encodings of all frames. The generators
+    are seeded for it and put back after it, so that a resumed run prepares the same."""
+    refresh: Callable[[int], None] | None = None
+    """Called before update number k of the phase whenever `refresh_every` divides k: makes new
+    data, such as imagined transitions. It may wait for the device, and what it makes belongs to
+    the algorithm's state."""
+    refresh_every: int = 1
 
 
 class Policy(Protocol):

@@ -30,6 +30,7 @@ SINGULAR: Mapping[str, str] = {
     "environments": "environment",
     "datasets": "dataset",
     "callbacks": "callback",
+    "commands": "command",
 }
 
 
@@ -220,12 +221,14 @@ class Registry:
     def _entry(self, kind: str, name: str) -> _Entry:
         entries = self._of_kind(kind).get(name, [])
         if not entries:
-            raise unknown_name(SINGULAR[kind], name, self.names(kind), self._hint())
+            raise unknown_name(SINGULAR[kind], name, self.names(kind), self.hint)
         if len(entries) > 1:
             raise VRLError(_clash(kind, name, entries))
         return entries[0]
 
-    def _hint(self) -> str:
+    @property
+    def hint(self) -> str:
+        """What to say beside an unknown name: the plugins set aside, and where to look."""
         if not self._set_aside:
             return "See: vrl plugins"
         listed = "; ".join(str(problem) for problem in self._set_aside)
@@ -249,6 +252,13 @@ class _Blocklist:
         """Return a problem for each word that blocks nothing, which may be misspelt."""
         idle = [word for key, word in self._words.items() if key not in self._used]
         return [Problem(source=word, reason="in VRL_BLOCK, but no such plugin") for word in idle]
+
+
+def help_line(config: type) -> str:
+    """Return the first line of a configuration's help; nothing if it has none."""
+    # A dataclass without a docstring gets its signature for one, which explains nothing.
+    text = (config.__doc__ or "").strip()
+    return "" if text.startswith(f"{config.__name__}(") else text.partition("\n")[0]
 
 
 def _files_of_environment() -> list[str]:

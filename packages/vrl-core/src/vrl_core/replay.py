@@ -12,7 +12,7 @@ import queue
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, overload
 
 import numpy as np
 import torch
@@ -27,7 +27,13 @@ from vrl_core.batches import (
     find_windows,
 )
 from vrl_core.errors import VRLError, unknown_name
-from vrl_core.protocols import SequenceBatch, TransitionBatch
+from vrl_core.protocols import (
+    Observations,
+    SequenceBatch,
+    Sequences,
+    TransitionBatch,
+    Transitions,
+)
 
 if TYPE_CHECKING:
     from vrl_core.store import Store
@@ -76,6 +82,39 @@ class Replay:
         if self.placement == "device":
             return DeviceStream(self._fields, windows, request, seed, start)
         return PrefetchStream(self._fields, windows, request, seed, start, self.device)
+
+    @overload
+    def batch(self, request: Sequences, seed: int, number: int) -> SequenceBatch: ...
+    @overload
+    def batch(
+        self, request: Transitions, seed: int, number: int
+    ) -> TransitionBatch[Observations]: ...
+    def batch(self, request: Request, seed: int, number: int) -> Batch:
+        """Return batch `number` of the stream with this seed, on the device.
+
+        Raises `VRLError` if no episode is long enough.
+        """
+        windows = find_windows(self._fields, request)
+        return self._to_device(draw(self._fields, windows, request, seed, number))
+
+    @property
+    def rows(self) -> int:
+        """Rows of the store: T+1 for an episode of T steps."""
+        return len(next(iter(self._fields.rows.values())))
+
+    @property
+    def episodes(self) -> list[tuple[int, int]]:
+        """First row and steps of every episode."""
+        first, steps = self._fields.first_row.tolist(), self._fields.steps.tolist()
+        return list(zip(first, steps, strict=True))
+
+    def read(self, field: str, start: int, stop: int) -> Tensor:
+        """Return rows `start` to `stop` of a field, such as `observation.image`, on the device."""
+        return self._fields.rows[field][start:stop].to(self.device)
+
+    def _to_device(self, batch: Batch) -> Batch:
+        moved: Batch = map_tensors(batch, lambda tensor: tensor.to(self.device))
+        return moved
 
 
 def map_fields(store: Store) -> Fields:

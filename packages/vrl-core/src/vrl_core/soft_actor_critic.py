@@ -87,20 +87,38 @@ def tanh_gaussian_log_density(raw: Tensor, noise: Tensor, std: Tensor) -> Tensor
 
 
 class SoftActorCritic(nn.Module):
-    """Actor, twin critics, their targets and the temperature, with one `update` on a batch."""
+    """Actor, twin critics, their targets and the temperature, with one `update` on a batch.
 
-    def __init__(self, config: SoftActorCriticConfig, observation_size: int, action_size: int):
+    The critics have the actor's hidden layers unless `critic_hidden_sizes` says otherwise. On a
+    GPU, `update` may be recorded as a CUDA graph.
+    """
+
+    def __init__(
+        self,
+        config: SoftActorCriticConfig,
+        observation_size: int,
+        action_size: int,
+        *,
+        critic_hidden_sizes: Sequence[int] | None = None,
+        device: torch.device | None = None,
+    ):
         super().__init__()
         self.config = config
         entropy = config.target_entropy
         self.target_entropy = -float(action_size) if entropy is None else entropy
         self.actor = TanhGaussianActor(observation_size, action_size, config.hidden_sizes)
-        sizes = [observation_size + action_size, *config.hidden_sizes, 1]
+        hidden = config.hidden_sizes if critic_hidden_sizes is None else critic_hidden_sizes
+        sizes = [observation_size + action_size, *hidden, 1]
         self.critic = stacked_mlp(2, sizes, layer_norm=config.critic_layer_norm)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature)))
+        self.to(device)
+        on_gpu = device is not None and device.type == "cuda"
         self.optimisers = {
-            name: torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
+            # A step counter on the GPU is one that a CUDA graph can advance.
+            name: torch.optim.Adam(
+                parameters, lr=config.learning_rate, fused=True, capturable=on_gpu
+            )
             for name, parameters in (
                 ("actor", self.actor.parameters()),
                 ("critic", self.critic.parameters()),

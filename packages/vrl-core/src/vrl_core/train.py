@@ -15,7 +15,14 @@ from pathlib import Path
 import torch
 
 from vrl_core.callbacks import CallbackList
-from vrl_core.device import Captured, autocast, choose_device, seed_everything, use_free_cores
+from vrl_core.device import (
+    Captured,
+    autocast,
+    choose_device,
+    preserve_random_state,
+    seed_everything,
+    use_free_cores,
+)
 from vrl_core.interruption import Interruption
 from vrl_core.preparation import (
     has_precision,
@@ -90,10 +97,12 @@ def run_phase(
     """Update through the current phase, from wherever `state` stands in it."""
     phase = state.phases[state.phase]
     seed = phase_seed(config.seed, state.phase)
+    prepare_phase(phase, replay, seed)
     with closing(replay.stream(phase.batches, seed, start=state.phase_step)) as batches:
         update = make_update(config, phase, batches, state.device)
         over = False
         while not over:
+            refresh_phase(phase, state.phase_step)
             state.count(update())
             progress.advance(state.step, phase.name)
             over = state.phase_step >= phase.steps
@@ -103,6 +112,20 @@ def run_phase(
             if over:
                 state.next_phase()
             recorder.between_updates()
+
+
+def prepare_phase(phase: Phase, replay: Replay, seed: int) -> None:
+    """Make what the phase reuses: the same whether the run begins or resumes."""
+    if phase.prepare is not None:
+        with preserve_random_state(replay.device):
+            seed_everything(seed)
+            phase.prepare(replay, seed)
+
+
+def refresh_phase(phase: Phase, phase_step: int) -> None:
+    """Make new data if the update number `phase_step` is to have some."""
+    if phase.refresh is not None and phase_step % phase.refresh_every == 0:
+        phase.refresh(phase_step)
 
 
 def make_update(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vrl_core.hooks import API_VERSION
-from vrl_core.registry import KINDS, Registry
+from vrl_core.registry import KINDS, Registry, help_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,7 +53,7 @@ def listing(registry: Registry) -> dict[str, Any]:
         ],
         "problems": [dataclasses.asdict(problem) for problem in registry.problems],
         "help": {
-            kind: {name: _first_line(cls) for name, cls in registry.options(kind).items()}
+            kind: {name: help_line(cls) for name, cls in registry.options(kind).items()}
             for kind in KINDS
         },
     }
@@ -83,9 +83,7 @@ def _names_table(registry: Registry) -> Table:
     table = _table("What there is to choose from", "kind", "name", "what it is")
     for kind in KINDS:
         for row, (name, cls) in enumerate(registry.options(kind).items()):
-            table.add_row(
-                f"[dim]{kind}[/dim]" if row == 0 else "", name, _literal(_first_line(cls))
-            )
+            table.add_row(f"[dim]{kind}[/dim]" if row == 0 else "", name, _literal(help_line(cls)))
     return table
 
 
@@ -111,9 +109,3 @@ def _literal(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
-
-
-def _first_line(cls: type) -> str:
-    # A dataclass without a docstring gets its signature for one, which explains nothing.
-    text = (cls.__doc__ or "").strip()
-    return "" if text.startswith(f"{cls.__name__}(") else text.partition("\n")[0]

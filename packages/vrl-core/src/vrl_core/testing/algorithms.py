@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,13 +130,16 @@ def _run(
     import torch
 
     from vrl_core.replay import Replay
+    from vrl_core.train import prepare_phase, refresh_phase
 
-    stream = Replay(store, torch.device("cpu")).stream(phase.batches, seed, start)
-    try:
-        batches = itertools.islice(stream, updates)
-        return [_checked_metrics(phase.update(batch), phase.name) for batch in batches]
-    finally:
-        stream.close()
+    replay = Replay(store, torch.device("cpu"))
+    prepare_phase(phase, replay, seed)
+    history = []
+    with closing(replay.stream(phase.batches, seed, start)) as stream:
+        for number, batch in enumerate(itertools.islice(stream, updates), start):
+            refresh_phase(phase, number)
+            history.append(_checked_metrics(phase.update(batch), phase.name))
+    return history
 
 
 def _checked_metrics(metrics: Any, phase: str) -> dict[str, float]:

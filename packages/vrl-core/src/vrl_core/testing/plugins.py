@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from vrl_core.command_flags import parse_command
 from vrl_core.config import from_data, to_data
 from vrl_core.errors import VRLError
-from vrl_core.hooks import AlgorithmConfig
+from vrl_core.hooks import AlgorithmConfig, CommandConfig
 from vrl_core.registry import KINDS, Registry
 from vrl_core.testing.expectations import ConformanceError, expect, expect_pickles
 
@@ -23,7 +26,8 @@ def check_plugin(plugin: ModuleType | Path | str) -> Registry:
     """Check a plugin: a module, or a Python file.
 
     Expects that it loads, that importing it loads nothing heavy, and of each configuration: a
-    docstring, presets that exist, and that it survives pickling and a YAML file unchanged.
+    docstring, presets that exist, and that it survives pickling and a YAML file unchanged; of each
+    command besides that it defines `run` and that its flags make a command line.
     Returns a registry that holds this plugin alone. Raises `ConformanceError`.
     """
     if isinstance(plugin, ModuleType):
@@ -40,6 +44,8 @@ def check_plugin(plugin: ModuleType | Path | str) -> Registry:
     for kind in KINDS:
         for option, cls in registry.options(kind).items():
             _check_config(cls, f"{kind} {option}", registry)
+    for option, cls in registry.options("commands").items():
+        _check_command(cls, option, registry)
     return registry
 
 
@@ -72,6 +78,20 @@ def _check_config(cls: type[Any], what: str, registry: Registry) -> None:
                 f"{what}: {config!r} cannot be saved and read: {error}"
             ) from error
         expect(again == config, f"{what}: saved and read, {config!r} becomes {again!r}")
+
+
+def _check_command(cls: type[CommandConfig], name: str, registry: Registry) -> None:
+    expect(cls.run is not CommandConfig.run, f"command {name}: {cls.__name__} must define run()")
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            parse_command(cls, name, ["--help"], registry)
+    except SystemExit as stop:
+        printed = said.getvalue()
+        expect(stop.code in (0, None), f"command {name}: its flags cannot be parsed: {printed}")
+    except Exception as error:
+        raise ConformanceError(f"command {name}: its flags cannot be parsed: {error}") from error
+    expect(f"vrl {name}" in said.getvalue(), f"command {name}: --help prints nothing")
 
 
 def _instances(cls: type[Any], what: str) -> list[Any]:

@@ -22,6 +22,14 @@ PRESETS: Mapping[tuple[str, str], BehaviourTraining] = {
         evaluate_every=10_000,
         agent=SoftActorCriticConfig(learning_rate=1e-3, critic_layer_norm=True),
     ),
+    ("cartpole_swingup", "mixed"): BehaviourTraining(
+        task="cartpole_swingup",
+        steps=60_000,
+        seed=0,
+        batch_size=128,
+        evaluate_every=2_500,
+        agent=SoftActorCriticConfig(hidden_sizes=(256, 256)),
+    ),
     ("cheetah_run", "mixed"): BehaviourTraining(
         task="cheetah_run",
         steps=400_000,

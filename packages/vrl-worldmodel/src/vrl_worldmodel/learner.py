@@ -1,0 +1,199 @@
+"""What every algorithm on a world model is made of: the model, its phase, and frozen latents."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vrl_core.device import resolve_precision
+from vrl_core.episodes import DataSpec
+from vrl_core.errors import VRLError
+from vrl_core.protocols import Metrics, Phase, SequenceBatch, Sequences
+from vrl_core.replay import Replay
+from vrl_worldmodel.config import WorldModelAlgorithmConfig
+from vrl_worldmodel.model_source import ModelSource, load_model, missing_run
+from vrl_worldmodel.optimiser import ModuleOptimiser
+from vrl_worldmodel.policy import RecurrentPolicy
+from vrl_worldmodel.rssm import LatentState
+from vrl_worldmodel.world_model import WorldModel
+
+IMAGE = "observation.image"
+CACHED_TOGETHER = 256
+"""Frames that are encoded at once for the cache."""
+
+
+class WorldModelLearner:
+    """Trains a world model, then freezes it and serves the latents of logged data.
+
+    With `config.model_run` the model is another run's, and there is no model phase.
+    """
+
+    config: WorldModelAlgorithmConfig
+
+    def __init__(
+        self, config: WorldModelAlgorithmConfig, spec: DataSpec, device: torch.device
+    ) -> None:
+        self.config = config
+        self.device = device
+        self.image_shape = image_shape(spec, type(self).__name__)
+        self.action_size = spec.action_size
+        self.bfloat16 = resolve_precision(config.precision, device) == torch.bfloat16
+        self.model = WorldModel(config.model, self.image_shape, spec.action_size).to(device)
+        self.model_optimiser = ModuleOptimiser(
+            [self.model],
+            learning_rate=config.model.learning_rate,
+            epsilon=config.model.epsilon,
+            weight_decay=config.model.weight_decay,
+            clip=config.model.gradient_clip,
+        )
+        self.encodings: Float[Tensor, "row feature"] | None = None
+        """Encodings of every frame of the data, once the model is frozen."""
+        self.model_source: ModelSource | None = None
+        """Where the model was trained, if not here."""
+        if config.model_run is not None and config.model_run.exists():
+            weights, self.model_source = load_model(config.model_run, config.model, spec)
+            self.model.load_state_dict(weights)
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which networks run in the chosen precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+    def model_phases(self) -> tuple[Phase, ...]:
+        """Return the model's phase, or nothing if the model comes from another run."""
+        return () if self.config.model_run is not None else (self.model_phase(),)
+
+    def model_phase(self) -> Phase:
+        """Return the phase that trains the model on windows of `model.sequence_length` frames."""
+        return Phase(
+            "model",
+            self.config.model_steps,
+            self._windows("image"),
+            self.update_model,
+            replayable=True,
+            prepare=self.check_windows,
+        )
+
+    def latent_sequences(self) -> Sequences:
+        """Return the request for windows whose latents are wanted: no images if they are cached."""
+        return self._windows() if self.config.cache_encodings else self._windows("image")
+
+    def _windows(self, *observations: str) -> Sequences:
+        model = self.config.model
+        length = model.sequence_length - 1  # so many steps join L observations
+        return Sequences(batch_size=model.batch_size, length=length, observations=observations)
+
+    def update_model(self, batch: SequenceBatch) -> Metrics:
+        """Take one step on encoder, recurrent model, decoder and reward head."""
+        with self.autocast():
+            loss, metrics = self.model.loss(batch)
+        norm = self.model_optimiser.step_on(loss)
+        return metrics | {"model/gradient_norm": norm}
+
+    def check_windows(self, replay: Replay, seed: int) -> None:  # noqa: ARG002
+        """Warn of episodes shorter than a window; raise `VRLError` when all of them are."""
+        wanted = self.config.model.sequence_length
+        lengths = [steps + 1 for _, steps in replay.episodes]
+        short = sum(length < wanted for length in lengths)
+        if not short:
+            return
+        has = f"{short} of {len(lengths)} episodes have fewer than {wanted} observations"
+        advice = f"(model.sequence_length; the shortest has {min(lengths)})"
+        if short == len(lengths):
+            way_out = f"Set model.sequence_length to {max(lengths)} or less"
+            raise VRLError(f"{has} {advice}. {way_out}, or collect longer episodes.")
+        warnings.warn(f"{has} {advice}: no batch shows them.")
+
+    def freeze_and_cache(self, replay: Replay, seed: int) -> None:
+        """Freeze the model for good and, if `cache_encodings`, encode every frame of the data.
+
+        The cache lies on the device in the encoder's own output precision: nothing is rounded.
+        """
+        self.require_model()
+        self.check_windows(replay, seed)
+        self.model.requires_grad_(False)
+        if self.config.cache_encodings:
+            self.encodings = self._encode_all(replay)
+
+    @torch.no_grad()
+    def _encode_all(self, replay: Replay) -> Float[Tensor, "row feature"]:
+        encodings: Tensor | None = None
+        for start in range(0, replay.rows, CACHED_TOGETHER):
+            stop = min(start + CACHED_TOGETHER, replay.rows)
+            with self.autocast():
+                encoded = self.model.encode(replay.read(IMAGE, start, stop))
+            if encodings is None:
+                encodings = encoded.new_empty(replay.rows, encoded.shape[-1])
+            encodings[start:stop] = encoded
+        assert encodings is not None  # a store has rows
+        return encodings
+
+    @torch.no_grad()
+    def posterior_states(self, batch: SequenceBatch) -> LatentState:
+        """Infer the latent states `(batch, time, ...)` of a batch, sampled from the posteriors."""
+        with self.autocast():
+            states: LatentState = self.model.infer(self._embeddings(batch), batch.action).states
+        return states
+
+    def _embeddings(self, batch: SequenceBatch) -> Float[Tensor, "batch time feature"]:
+        if self.encodings is None:
+            encoded: Tensor = self.model.encode(batch.observations["image"])
+            return encoded
+        found = self.encodings.index_select(0, batch.rows.flatten())
+        return found.reshape(*batch.rows.shape, -1)
+
+    def require_model(self) -> None:
+        """Raise `VRLError` if the model is another run's, and neither it nor a checkpoint of the
+        model's user was read: a trained policy needs no model run, training does.
+        """
+        if self.config.model_run is not None and self.model_source is None:
+            raise missing_run(self.config.model_run)
+
+    def policy_from(self, act: Callable[[Tensor], Tensor]) -> RecurrentPolicy:
+        """Return the policy that acts by `act`, from features to actions, on inferred states.
+
+        Raises `VRLError` when `model_run` names no run.
+        """
+        self.require_model()
+        return RecurrentPolicy(
+            model=self.model,
+            act_on=act,
+            image_shape=self.image_shape,
+            action_size=self.action_size,
+            latent=self.config.evaluation_latent,
+            device=self.device,
+            autocast=self.autocast,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the model with its optimiser, or with the run it was trained in."""
+        state: dict[str, Any] = {"model": dict(self.model.state_dict())}
+        if self.model_source is not None:
+            return state | {"model_source": self.model_source.to_data()}
+        return state | {"model_optimiser": self.model_optimiser.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        self.model.load_state_dict(state["model"])
+        if self.config.model_run is not None:
+            self.model_source = ModelSource(**state["model_source"])
+        else:
+            self.model_optimiser.load_state_dict(state["model_optimiser"])
+
+
+def image_shape(spec: DataSpec, algorithm: str) -> tuple[int, int, int]:
+    """Return (height, width, channel) of the data's images; raises `VRLError` without any."""
+    field = spec.observations.get("image")
+    if field is None or len(field.shape) != 3 or field.dtype != "uint8":
+        found = {name: (value.shape, value.dtype) for name, value in spec.observations.items()}
+        raise VRLError(
+            f"{algorithm} learns from an observation field `image` of shape (height, width, "
+            f"channel) and dtype uint8; this data has {found or 'no observations'}. "
+            "Use a dataset with images, or an algorithm for state vectors."
+        )
+    height, width, channel = field.shape
+    return height, width, channel
