@@ -164,9 +164,7 @@ def prepare_vrl(
         return update
     if not isinstance(batches, DeviceStream):
         raise SystemExit("The store does not fit the GPU, so that nothing can be recorded.")
-    warnings.simplefilter(
-        "error", RuntimeWarning
-    )  # an update that cannot be recorded is not what is measured
+    warnings.simplefilter("error", RuntimeWarning)  # that nothing could be recorded is one
     return Captured(update, device)
 
 
@@ -217,7 +215,8 @@ def show(rows: list[dict[str, Any]]) -> None:
         )
         name = f"{row['phase']} {row['batch']} x {WINDOW}"
         table.add_row(name, VARIANTS[row["variant"]], *figures)
-    Console().print(table)
+    console = Console()
+    Console(width=max(console.width, 110)).print(table)
 
 
 if __name__ == "__main__":

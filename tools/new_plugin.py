@@ -4,7 +4,7 @@
 
 The result installs with `pip install -e`, shows up in `vrl plugins`, and passes its own tests,
 which are the conformance kit's. Replace the penalty by what you came to write; the other hooks
-(algorithms, environments, datasets, callbacks) take the same form.
+(algorithms, environments, datasets, callbacks, commands) take the same form.
 """
 
 from __future__ import annotations

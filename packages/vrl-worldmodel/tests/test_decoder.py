@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from vrl_core.errors import VRLError
-from vrl_worldmodel.decoder import ConvolutionalDecoder, spread
+from vrl_worldmodel.decoder import ConvolutionalDecoder
 from vrl_worldmodel.image_sizes import decoder_kernels, smallest_size
 
 PAPER = (48, 96, 192, 384)
@@ -64,17 +64,6 @@ def _spread_all(value: np.ndarray, layer: nn.ConvTranspose2d) -> np.ndarray:
             added = np.einsum("ni,iorc->nrco", value[:, row, column], weight)
             output[:, rows, columns] += added
     return output
-
-
-def test_spread_has_the_transposed_convolutions_value_and_gradients() -> None:
-    torch.manual_seed(0)
-    layer = nn.ConvTranspose2d(6, 4, (5, 6), 2, dtype=torch.float64)
-    value = torch.randn(3, 6, 1, 1, dtype=torch.float64, requires_grad=True)
-    along = torch.randn(3, 4, 5, 6, dtype=torch.float64)
-    inputs = (value, layer.weight, layer.bias)
-    results = [layer(value), spread(value, layer)]
-    torch.testing.assert_close(*results)
-    torch.testing.assert_close(*(torch.autograd.grad(result, inputs, along) for result in results))
 
 
 def test_autocast_computes_in_bfloat16() -> None:

@@ -38,6 +38,14 @@ def test_clip_cuts_the_norm_of_all_modules_together() -> None:
     assert moments == pytest.approx([0.1 * 3 / 5, 0.1 * 4 / 5])
 
 
+def test_two_parameters_may_share_a_gradient() -> None:
+    first, second = module_of(1.0), module_of(2.0)
+    optimiser = build(first, second, clip=1.0)
+    optimiser.step_on((first.weight + second.weight).square().sum())  # 2 * 3 for both
+    moments = [optimiser.state_dict()[index]["exp_avg"].item() for index in (0, 1)]
+    assert moments == pytest.approx([0.1 / 2**0.5] * 2)
+
+
 def test_a_small_gradient_is_left_as_it_is() -> None:
     module = module_of(0.0)
     optimiser = build(module, clip=1.0)

@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from vrl_worldmodel.encoder import Activation, build_activation, initialise
 from vrl_worldmodel.image_sizes import STRIDE, decoder_kernels, require_size
+from vrl_worldmodel.transposed_convolution import transposed_convolution
 
 START_FACTOR = 32
 """Channels of a 1x1 start are this often the encoder's first ones, as in DreamerV2."""
@@ -61,21 +61,6 @@ class ConvolutionalDecoder(nn.Module):
         last = len(self.convolutions) - 1
         for number, convolution in enumerate(self.convolutions):
             assert isinstance(convolution, nn.ConvTranspose2d)
-            grown = spread(value, convolution) if value.shape[2:] == (1, 1) else convolution(value)
+            grown = transposed_convolution(value, convolution)
             value = self.activation(grown) if number < last else grown
         return value.permute(0, 2, 3, 1).reshape(*shape, *self.image_shape)
-
-
-def spread(
-    value: Float[Tensor, "batch channel 1 1"], convolution: nn.ConvTranspose2d
-) -> Float[Tensor, "batch output rows columns"]:
-    """Return what the transposed convolution makes of one pixel: a matrix product.
-
-    On a CPU that is ten times as quick: the library's kernels are made for larger images.
-    """
-    weight, bias = convolution.weight, convolution.bias
-    assert bias is not None
-    shape = weight.shape[1:]
-    biases = bias.repeat_interleave(shape[1] * shape[2])
-    product = torch.addmm(biases, value.flatten(1), weight.flatten(1))
-    return product.view(-1, *shape).contiguous(memory_format=torch.channels_last)

@@ -20,6 +20,7 @@ from vrl_worldmodel.config import OfflineDV2Config, paper_weight
 from vrl_worldmodel.imagination import Imagination, imagine
 from vrl_worldmodel.learner import WorldModelLearner
 from vrl_worldmodel.policy import RecurrentPolicy
+from vrl_worldmodel.rssm import LatentState
 
 
 class OfflineDV2(WorldModelLearner):
@@ -59,7 +60,7 @@ class OfflineDV2(WorldModelLearner):
             of_actor, of_critic, metrics = self.agent.losses(imagined, reward)
         return metrics | self.agent.step_on(of_actor, of_critic) | _describe(imagined, reward)
 
-    def imagine(self, start: Any) -> Imagination:
+    def imagine(self, start: LatentState) -> Imagination:
         """Roll out the actor from latent states `(batch, ...)`."""
         penalty = self.penalty if self.penalty_weight > 0 else None
         horizon = self.config.imagination_horizon

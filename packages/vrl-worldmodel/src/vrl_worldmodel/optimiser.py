@@ -50,8 +50,9 @@ class ModuleOptimiser:
             for gradient in torch.autograd.grad(loss, self.parameters)
         ]
         norm = torch.nn.utils.get_total_norm(gradients)
-        torch._foreach_mul_(gradients, self.clip / norm.clamp(min=self.clip))
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+        # Not in place: autograd may hand the same tensor to two parameters.
+        clipped = torch._foreach_mul(gradients, self.clip / norm.clamp(min=self.clip))
+        for parameter, gradient in zip(self.parameters, clipped, strict=True):
             parameter.grad = gradient
         self._adam.step()
         return norm
