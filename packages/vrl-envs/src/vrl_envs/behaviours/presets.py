@@ -52,15 +52,43 @@ PRESETS: Mapping[tuple[str, str], BehaviourTraining] = {
             learning_rate=1e-3, target_entropy=-3.0, critic_layer_norm=True
         ),
     ),
-    ("cheetah_run", "expert"): BehaviourTraining(
+    ("cheetah_run", "stride"): BehaviourTraining(
         task="cheetah_run",
-        steps=1_500_000,
+        steps=140_000,
         seed=6,
         evaluate_every=10_000,
         evaluation_episodes=5,
         start_from="behaviours/cheetah_run/gait",
         agent=SoftActorCriticConfig(
             learning_rate=5e-4, critic_layer_norm=True, initial_temperature=0.05
+        ),
+    ),
+    ("cheetah_run", "sprint"): BehaviourTraining(
+        task="cheetah_run",
+        steps=50_000,
+        seed=8,
+        evaluate_every=10_000,
+        evaluation_episodes=5,
+        start_from="behaviours/cheetah_run/stride",
+        agent=SoftActorCriticConfig(
+            learning_rate=3e-4,
+            target_entropy=-10.0,
+            critic_layer_norm=True,
+            initial_temperature=0.02,
+        ),
+    ),
+    ("cheetah_run", "expert"): BehaviourTraining(
+        task="cheetah_run",
+        steps=60_000,
+        seed=9,
+        evaluate_every=10_000,
+        evaluation_episodes=5,
+        start_from="behaviours/cheetah_run/sprint",
+        agent=SoftActorCriticConfig(
+            learning_rate=2e-4,
+            target_entropy=-16.0,
+            critic_layer_norm=True,
+            initial_temperature=0.007,
         ),
     ),
 }

@@ -21,8 +21,8 @@ class TrainBehaviour:
     task: str = "walker_walk"
     """dm_control task."""
     preset: str = "expert"
-    """`expert`; `mixed`: slow learning, for the medium policy and the replay; `gait`: the first
-    part of the cheetah's expert."""
+    """`expert`; `mixed`: slow learning, for the medium policy and the replay; `gait`, `stride` and
+    `sprint`: what the cheetah's expert starts from, one after the other."""
     start_from: Path | None = None
     """Folder of a run whose networks this one starts with, instead of the preset's."""
     steps: int | None = None
