@@ -181,7 +181,8 @@ def test_shipped_behaviours_are_small_and_have_fitting_cards():
     files = [path for path in SHIPPED.rglob("*") if path.suffix in (".safetensors", ".json")]
     assert sum(path.stat().st_size for path in files) < 20e6
     assert available() == {
-        "cheetah_run": ("medium",),
+        "cartpole_swingup": ("medium", "mixed"),
+        "cheetah_run": ("expert", "medium", "medium_expert", "mixed"),
         "walker_walk": ("expert", "medium", "medium_expert", "mixed"),
     }
     for path in SHIPPED.glob("policies/*/*.safetensors"):

@@ -1,4 +1,4 @@
-"""Returns that normalise scores (V-D4RL, Table 5), known without importing a simulator."""
+"""Returns that normalise scores, V-D4RL's and D4RL's, known without importing a simulator."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ REFERENCES: Mapping[str, ReferenceReturns] = {
     "humanoid_walk": ReferenceReturns(random=1.1, expert=858.1),
 }
 """Mean returns of the `random` and `expert` datasets of V-D4RL, Table 5."""
+
+D4RL_REFERENCES: Mapping[str, ReferenceReturns] = {
+    "halfcheetah": ReferenceReturns(random=-280.178953, expert=12135.0),
+    "hopper": ReferenceReturns(random=-20.272305, expert=3234.3),
+    "walker2d": ReferenceReturns(random=1.629008, expert=4592.3),
+    "ant": ReferenceReturns(random=-325.6, expert=3879.7),
+}
+"""Returns of a random and an expert policy that D4RL's normalised scores rest on, as its code
+publishes them; one pair a task for all its datasets and versions."""
+
+
+def d4rl_references(task: str) -> ReferenceReturns | None:
+    """Return the returns at which D4RL's normalised score is 0 and 100, if it has the task."""
+    return D4RL_REFERENCES.get(task)
 
 
 def references(task: str) -> ReferenceReturns | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from vrl_core.errors import VRLError
 from vrl_core.hooks import AlgorithmConfig, PenaltyConfig
 from vrl_worldmodel.penalty_config import LogProbStd, LogProbVariance, MeanDisagreement, NoPenalty
+from vrl_worldmodel.setting_checks import require, require_layers
 
 if TYPE_CHECKING:
     import torch
@@ -25,22 +26,6 @@ if TYPE_CHECKING:
     from vrl_worldmodel.offline_dv2 import OfflineDV2
 
 Precision = Literal["float32", "bfloat16", "auto"]
-
-
-def _require(config: Any, *names: str, least: float, most: float = math.inf) -> None:
-    """Raise `VRLError` unless each of these settings lies within bounds (NaN does not)."""
-    for name in names:
-        value = getattr(config, name)
-        if not least <= value <= most or not math.isfinite(value):
-            bounds = f"at least {least}" if most == math.inf else f"between {least} and {most}"
-            raise VRLError(f"{name} must be {bounds}, not {value}.")
-
-
-def _require_layers(config: Any, *names: str) -> None:
-    for name in names:
-        sizes = getattr(config, name)
-        if not sizes or min(sizes) < 1:
-            raise VRLError(f"{name} must be one or more positive sizes, not {sizes}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +74,13 @@ class WorldModelConfig:
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant; raises `VRLError`."""
         sizes = ("deterministic_size", "stochastic_size", "hidden_size", "members", "batch_size")
-        _require(self, *sizes, least=1)
-        _require(self, "classes", "sequence_length", least=2)
-        _require(self, "free_nats", "epsilon", "weight_decay", "learning_rate", least=0)
-        _require(self, "minimum_std", "gradient_clip", least=1e-8)
+        require(self, *sizes, least=1)
+        require(self, "classes", "sequence_length", least=2)
+        require(self, "free_nats", "epsilon", "weight_decay", "learning_rate", least=0)
+        require(self, "minimum_std", "gradient_clip", least=1e-8)
         if self.kl_balance is not None:
-            _require(self, "kl_balance", least=0, most=1)
-        _require_layers(self, "channels", "reward_layers")
+            require(self, "kl_balance", least=0, most=1)
+        require_layers(self, "channels", "reward_layers")
 
 
 _GAUSSIAN = WorldModelConfig(
@@ -155,8 +140,8 @@ class WorldModelAlgorithmConfig(AlgorithmConfig):
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant; raises `VRLError`."""
-        _require(self, "model_steps", "imagination_horizon", least=1)
-        _require(self, "discount", least=0, most=1)
+        require(self, "model_steps", "imagination_horizon", least=1)
+        require(self, "discount", least=0, most=1)
         weight = self.penalty.weight
         if weight is not None and not 0 <= weight < math.inf:
             raise VRLError(f"The penalty's weight must be 0 or more and finite, not {weight}.")
@@ -168,7 +153,11 @@ def refuse_pairing(penalty: PenaltyConfig, latent: str) -> str:
     """Word the refusal of a penalty that is not defined for a model's kind of latent."""
     from vrl_worldmodel.plugin import vrl_penalties
 
-    fitting = [name for name, cls in vrl_penalties().items() if latent in cls.kinds]
+    fitting = [
+        name
+        for name, cls in vrl_penalties().items()
+        if latent in cls.kinds and not getattr(cls, "needs_simulator", False)
+    ]
     return (
         f"{type(penalty).__name__} is a penalty on {' or '.join(penalty.kinds)} ensembles, and "
         f"this model's are {latent}. Of the built-in penalties these fit: {', '.join(fitting)}."
@@ -204,11 +193,11 @@ class OfflineDV2Config(WorldModelAlgorithmConfig):
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant; raises `VRLError`."""
         super().__post_init__()
-        _require(self, "steps", "target_interval", least=1)
-        _require(self, "imagination_horizon", least=2)
-        _require(self, "return_mix", least=0, most=1)
-        _require(self, "learning_rate", "entropy_weight", "minimum_std", least=0)
-        _require_layers(self, "actor_layers", "critic_layers")
+        require(self, "steps", "target_interval", least=1)
+        require(self, "imagination_horizon", least=2)
+        require(self, "return_mix", least=0, most=1)
+        require(self, "learning_rate", "entropy_weight", "minimum_std", least=0)
+        require_layers(self, "actor_layers", "critic_layers")
 
     @classmethod
     def presets(cls) -> Mapping[str, Self]:
@@ -273,12 +262,12 @@ class LOMPOConfig(WorldModelAlgorithmConfig):
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant; raises `VRLError`."""
         super().__post_init__()
-        _require(self, "steps", "batch_size", "imagine_every", "first_imagined", least=1)
-        _require(self, "real_share", "target_rate", least=0, most=1)
-        _require(self, "exploration_noise", "learning_rate", least=0)
+        require(self, "steps", "batch_size", "imagine_every", "first_imagined", least=1)
+        require(self, "real_share", "target_rate", least=0, most=1)
+        require(self, "exploration_noise", "learning_rate", least=0)
         if self.imagined_capacity is not None:
-            _require(self, "imagined_capacity", least=1)
-        _require_layers(self, "actor_layers", "critic_layers")
+            require(self, "imagined_capacity", least=1)
+        require_layers(self, "actor_layers", "critic_layers")
 
     @classmethod
     def presets(cls) -> Mapping[str, Self]:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from vrl_core.errors import VRLError
 from vrl_core.hooks import PenaltyConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vrl_core.protocols import EnsemblePrediction
+    from vrl_worldmodel.simulator import Simulator, TrueErrorPenalty
 
     Penalty = Callable[[EnsemblePrediction], Tensor]
 
@@ -122,3 +124,29 @@ class EnsembleStd(PenaltyConfig):
         from vrl_worldmodel.penalties import ensemble_std
 
         return ensemble_std
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrueError(PenaltyConfig):
+    """Distance of what the model drew from what the simulator does: an oracle (MOPO, Appendix D).
+
+    For MOPO on data whose environment has a method `simulate(state, action) -> (next_state,
+    reward)` on batches.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("gaussian",)
+    needs_simulator: ClassVar[bool] = True
+
+    def build(self) -> Penalty:
+        """Refuse: a prediction alone does not tell its error."""
+        raise VRLError(
+            "The penalty true-error needs a simulator of the states that are predicted; only mopo "
+            "has one, on data whose environment can be set to a state. Use another penalty, such "
+            "as max-std or log-prob-variance."
+        )
+
+    def build_with_simulator(self, simulate: Simulator) -> TrueErrorPenalty:
+        """Return the function from a prediction, its state and its action to errors `(batch,)`."""
+        from vrl_worldmodel.simulator import TrueErrorPenalty
+
+        return TrueErrorPenalty(simulate)

@@ -88,7 +88,9 @@ def choose_penalties(
     return {
         name: config
         for name, config in found.items()
-        if latents & set(config.kinds) and not isinstance(config, NoPenalty)
+        if latents & set(config.kinds)
+        and not isinstance(config, NoPenalty)
+        and not _needs_simulator(config)
     }
 
 
@@ -237,7 +239,13 @@ def _penalty(word: str, registry: Registry) -> PenaltyConfig:
     return config
 
 
+def _needs_simulator(config: PenaltyConfig) -> bool:
+    return bool(getattr(config, "needs_simulator", False))
+
+
 def _misfit(config: PenaltyConfig, model: InspectedModel) -> str | None:
+    if _needs_simulator(config):
+        return "needs a simulator of the predicted states; this model's are latent"
     if model.latent in config.kinds:
         return None
     return f"defined for {' or '.join(config.kinds)} ensembles; this model's are {model.latent}"

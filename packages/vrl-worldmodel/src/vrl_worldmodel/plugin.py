@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from vrl_core.hooks import AlgorithmConfig, CommandConfig, PenaltyConfig, hookimpl
 from vrl_worldmodel.commands import Imagine, Penalties
 from vrl_worldmodel.config import LMBRLConfig, LOMPOConfig, OfflineDV2Config, OfflineSLACConfig
+from vrl_worldmodel.mopo_config import MBPOConfig, MOPOConfig
 from vrl_worldmodel.penalty_config import (
     EnsembleStd,
     LogitStd,
@@ -15,15 +16,18 @@ from vrl_worldmodel.penalty_config import (
     MeanDisagreement,
     MeanStd,
     NoPenalty,
+    TrueError,
 )
 
 
 @hookimpl
 def vrl_algorithms() -> Mapping[str, type[AlgorithmConfig]]:
-    """Name the algorithms on world models."""
+    """Name the algorithms on learned models."""
     return {
         "lmbrl": LMBRLConfig,
         "lompo": LOMPOConfig,
+        "mbpo": MBPOConfig,
+        "mopo": MOPOConfig,
         "offline-dv2": OfflineDV2Config,
         "offline-slac": OfflineSLACConfig,
     }
@@ -42,6 +46,7 @@ def vrl_penalties() -> Mapping[str, type[PenaltyConfig]]:
         "mean-disagreement": MeanDisagreement,
         "mean-std": MeanStd,
         "none": NoPenalty,
+        "true-error": TrueError,
     }
 
 

@@ -35,9 +35,10 @@ PRESETS: Mapping[tuple[str, str], BehaviourTraining] = {
         steps=400_000,
         seed=0,
         batch_size=128,
-        updates_per_step=0.5,
+        updates_per_step=0.25,
+        evaluate_every=10_000,
         evaluation_episodes=5,
-        agent=SoftActorCriticConfig(learning_rate=1e-3, critic_layer_norm=True),
+        agent=SoftActorCriticConfig(critic_layer_norm=True),
     ),
     ("cheetah_run", "gait"): BehaviourTraining(
         task="cheetah_run",

@@ -1,0 +1,262 @@
+"""MOPO's bounds on the return, every term by name (Yu et al. 2020, Section 4, Appendix B).
+
+Equation numbers are the paper's. LOMPO's Equations 2 and 3 (Rafailov et al. 2021) are Equations 7
+and 10 here for the latent MDP; MOTO's Equation 11 (Rafailov et al. 2023) is Equation 11 with
+delta = epsilon_u of the optimal policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from vrl_theory.estimators import true_error
+from vrl_theory.function_classes import FunctionClass
+from vrl_theory.mdp import (
+    FiniteMDP,
+    Numbers,
+    StateAction,
+    Transition,
+    check_distributions,
+    deterministic_policies,
+    expected_return,
+    occupancy,
+    optimal_policy,
+)
+from vrl_theory.telescoping import expectation, telescoping
+
+PerPolicy = Float[ndarray, "*mdp policy"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A true MDP, a model of its dynamics, an error estimator and a scale; maybe a family of them.
+
+    The assumptions are not checked: what fails without them is to be seen.
+    """
+
+    mdp: FiniteMDP
+    """M, the true MDP."""
+    model: Transition
+    """The estimated dynamics."""
+    estimator: StateAction
+    """u(s, a)."""
+    scale: Numbers
+    """c of Assumption 4.2."""
+    functions: FunctionClass
+    """F of Assumption 4.2."""
+    coefficient_factor: float = 1.0
+    """Factor on lambda; the theory's is 1, less breaks the bounds."""
+
+    def __post_init__(self) -> None:
+        """Refuse a model that is no dynamics; raises `VRLError` naming the row."""
+        check_distributions(self.model, "T")
+
+    @property
+    def penalty_coefficient(self) -> Numbers:
+        """Lambda = gamma c (times `coefficient_factor`)."""
+        return np.asarray(self.coefficient_factor * self.mdp.discount * self.scale)
+
+    @property
+    def model_mdp(self) -> FiniteMDP:
+        """M-hat: the true rewards under the model's dynamics."""
+        return self.mdp.with_model(self.model)
+
+    @property
+    def penalised_mdp(self) -> FiniteMDP:
+        """M-tilde: the model's dynamics and the reward r - lambda u."""
+        coefficient = np.asarray(self.penalty_coefficient)[..., None, None]
+        return self.model_mdp.penalised(coefficient * self.estimator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReturnBounds:
+    """One policy's return in three MDPs, and Equations 1 to 8 and 12; arrays are `(...)`."""
+
+    eta: Numbers
+    """Return in the true MDP."""
+    eta_hat: Numbers
+    """Return in the model MDP."""
+    eta_penalised: Numbers
+    """Return in the penalised MDP: the lower bound of Equation 7."""
+    epsilon_u: Numbers
+    """E_rho[u] under the model's occupancy (Equation 8)."""
+    telescoped: Numbers
+    """gamma E_rho[G], equal to eta_hat - eta (Equation 1)."""
+    value_bound: Numbers
+    """E_rho[r - gamma |G|] (Equation 2)."""
+    distance_bound: Numbers
+    """E_rho[r - gamma c d_F] (Equations 4 to 6 taken through Equation 2)."""
+    value_error: Numbers
+    """gamma E_rho|G|, the middle of Equation 12."""
+    estimated_error: Numbers
+    """lambda epsilon_u, the right side of Equation 12."""
+    value_difference: StateAction
+    """G(s, a)."""
+    own_limit: StateAction
+    """|V|_F d_F(s, a), the right side of Equation 3 for V of any size."""
+    scaled_limit: StateAction
+    """c d_F(s, a), the right side of Equation 6 (4 and 5 for their classes)."""
+
+    def slacks(self) -> Mapping[str, Numbers]:
+        """Return by how much each equation holds; negative where it is violated."""
+        left = np.abs(self.value_difference)
+        return {
+            "equation 1": -np.abs(self.eta_hat - self.eta - self.telescoped),
+            "equation 2": self.eta - self.value_bound,
+            "equation 3": (self.own_limit - left).min((-2, -1)),
+            "equation 6": (self.scaled_limit - left).min((-2, -1)),
+            "equation 7": self.eta - self.eta_penalised,
+            "equation 12, left": self.value_error - np.abs(self.eta_hat - self.eta),
+            "equation 12, right": self.estimated_error - self.value_error,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guarantee:
+    """Theorem 4.4 for one problem or a family of them, every term by name."""
+
+    learned_policy: StateAction
+    """pi-hat, optimal in the penalised MDP (Algorithm 1)."""
+    optimal_policy: StateAction
+    """pi*, optimal in the true MDP."""
+    learned: ReturnBounds
+    """Returns and bounds of pi-hat."""
+    optimal: ReturnBounds
+    """Returns and bounds of pi*."""
+    eta: PerPolicy
+    """Returns of the competitors in the true MDP."""
+    epsilon_u: PerPolicy
+    """Their model errors."""
+    penalty_coefficient: Numbers
+    """lambda."""
+    delta_min: Numbers
+    """Least epsilon_u of any policy."""
+
+    @property
+    def supremum(self) -> Numbers:
+        """Right side of Equation 10: largest eta - 2 lambda epsilon_u of a competitor."""
+        return self._lowered().max(-1)
+
+    @property
+    def best_competitor(self) -> ndarray:
+        """Number of the competitor that attains it."""
+        return np.asarray(self._lowered().argmax(-1))
+
+    @property
+    def optimality_gap(self) -> Numbers:
+        """eta(pi*) - eta(pi-hat), not negative."""
+        return self.optimal.eta - self.learned.eta
+
+    @property
+    def gap_bound(self) -> Numbers:
+        """2 lambda epsilon_u(pi*), which the gap does not exceed (MOTO, Equation 11)."""
+        return 2 * self.penalty_coefficient * self.optimal.epsilon_u
+
+    def frontier(self) -> tuple[PerPolicy, PerPolicy]:
+        """Return each competitor's epsilon_u, ascending, as delta, and eta(pi_delta) (Equation 9).
+
+        pi_delta is the best competitor whose model error is at most delta.
+        """
+        order = np.argsort(self.epsilon_u, -1)
+        delta = np.take_along_axis(self.epsilon_u, order, -1)
+        best = np.maximum.accumulate(np.take_along_axis(self.eta, order, -1), -1)
+        return delta, best
+
+    def slacks(self) -> Mapping[str, Numbers]:
+        """Return by how much each statement holds; negative where it is violated."""
+        delta, best = self.frontier()
+        coefficient = np.asarray(self.penalty_coefficient)[..., None]
+        lowered = best - 2 * coefficient * delta
+        return {
+            "equation 10": self.learned.eta - self.supremum,
+            "equation 11": (np.asarray(self.learned.eta)[..., None] - lowered).min(-1),
+            "optimality gap": self.gap_bound - self.optimality_gap,
+            "delta_min": self.epsilon_u.min(-1) - self.delta_min,
+        }
+
+    def _lowered(self) -> PerPolicy:
+        coefficient = np.asarray(self.penalty_coefficient)[..., None]
+        lowered: ndarray = self.eta - 2 * coefficient * self.epsilon_u
+        return lowered
+
+
+def return_bounds(problem: Problem, policy: StateAction) -> ReturnBounds:
+    """Compute Equations 1 to 8 and 12 for a policy of each MDP."""
+    mdp, coefficient = problem.mdp, problem.penalty_coefficient
+    lemma = telescoping(mdp, problem.model, policy)
+    distance = true_error(mdp, problem.model, problem.functions)
+    visits, difference = lemma.occupancy, np.abs(lemma.value_difference)
+    scaled = np.asarray(problem.scale)[..., None, None] * distance
+    own = np.asarray(problem.functions.norm(lemma.values))[..., None, None] * distance
+    epsilon = expectation(visits, problem.estimator)
+    return ReturnBounds(
+        eta=lemma.eta,
+        eta_hat=lemma.eta_hat,
+        eta_penalised=expected_return(problem.penalised_mdp, policy),
+        epsilon_u=epsilon,
+        telescoped=lemma.right,
+        value_bound=expectation(visits, mdp.reward - mdp.discount * difference),
+        distance_bound=expectation(visits, mdp.reward - mdp.discount * scaled),
+        value_error=mdp.discount * expectation(visits, difference),
+        estimated_error=coefficient * epsilon,
+        value_difference=lemma.value_difference,
+        own_limit=own,
+        scaled_limit=scaled,
+    )
+
+
+def guarantee(
+    problem: Problem,
+    others: Float[ndarray, "*mdp policy state action"] | None = None,
+) -> Guarantee:
+    """Compute Theorem 4.4: learn pi-hat in the penalised MDP and compare it with competitors.
+
+    The theorem is about all policies; competitors are all deterministic ones and `others`, such as
+    the behaviour policy. (Both eta and epsilon_u enter Equations 9 and 10, each under other
+    dynamics, so that the best policy of all may be stochastic: a maximum over competitors is a
+    lower bound of the supremum.) Raises `VRLError` when the deterministic ones are too many.
+    """
+    mdp = problem.mdp
+    learned, optimal = optimal_policy(problem.penalised_mdp), optimal_policy(mdp)
+    eta, epsilon = _competitors(problem, others)
+    return Guarantee(
+        learned_policy=learned,
+        optimal_policy=optimal,
+        learned=return_bounds(problem, learned),
+        optimal=return_bounds(problem, optimal),
+        eta=eta,
+        epsilon_u=epsilon,
+        penalty_coefficient=problem.penalty_coefficient,
+        delta_min=least_model_error(problem),
+    )
+
+
+def least_model_error(problem: Problem) -> Numbers:
+    """Return delta_min, the least epsilon_u of any policy: an MDP of its own, with reward -u."""
+    costs = FiniteMDP(
+        transition=problem.model,
+        reward=-problem.estimator,
+        discount=problem.mdp.discount,
+        initial=problem.mdp.initial,
+    )
+    return -expected_return(costs, optimal_policy(costs))
+
+
+def _competitors(
+    problem: Problem, others: Float[ndarray, "*mdp policy state action"] | None
+) -> tuple[PerPolicy, PerPolicy]:
+    """Return eta and epsilon_u of all deterministic policies and of `others`."""
+    mdp, family = problem.mdp, problem.mdp.family
+    policies = deterministic_policies(mdp.states, mdp.actions)
+    policies = np.broadcast_to(policies, (*family, *policies.shape))
+    if others is not None:
+        policies = np.concatenate([policies, others], axis=-3)
+    eta = np.asarray(expected_return(mdp.spread(), policies))
+    visits = occupancy(problem.model_mdp.spread(), policies)
+    epsilon = (visits * problem.estimator[..., None, :, :]).sum((-2, -1))
+    return eta, epsilon

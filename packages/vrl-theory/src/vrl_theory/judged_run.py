@@ -1,0 +1,149 @@
+"""A run as the empirical bound sees it: its model, penalty and evaluations at a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vrl_core.checkpoint import checkpoints
+from vrl_core.config import from_data
+from vrl_core.episodes import DataSpec
+from vrl_core.errors import VRLError
+from vrl_core.evaluate_runs import parse_overrides
+from vrl_core.hooks import PenaltyConfig
+from vrl_core.protocols import EnsemblePrediction
+from vrl_core.registry import Registry
+from vrl_core.run_folder import Restored, RunFolder, restore
+from vrl_theory.rollout_model import RolloutModel, find_rollout_model
+
+if TYPE_CHECKING:
+    from vrl_core.store import Store
+
+Penalty = Callable[[EnsemblePrediction], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedRun:
+    """A run at one of its checkpoints."""
+
+    folder: Path
+    label: str
+    """What learned it from what, such as `mopo medium seed 0`."""
+    step: int
+    spec: DataSpec
+    model: RolloutModel
+    algorithm: Any
+    penalty_config: PenaltyConfig | None
+    """The penalty that the algorithm was trained with."""
+    penalty_coefficient: float | None
+    """Its weight in the reward (lambda), if the algorithm says."""
+    discount: float
+    restored: Restored
+
+    def policy_return(self) -> float | None:
+        """Return the mean return of the evaluation at this checkpoint, or the last before it."""
+        lines = RunFolder(self.folder).evaluations.read()
+        known = [line for line in lines if line["step"] <= self.step]
+        return float(np.mean(known[-1]["returns"])) if known else None
+
+
+def judged_steps(folder: Path) -> list[int]:
+    """Return the steps of a run's checkpoints; raises `VRLError` when there are none."""
+    run = RunFolder(folder)
+    run.check(resume=True)
+    steps = [step for step, _ in checkpoints(run.checkpoints)]
+    if not steps:
+        raise VRLError(f"{folder} has no checkpoint; go on with `vrl train --resume {folder}`.")
+    return steps
+
+
+def load_judged(folder: Path, registry: Registry, device: torch.device, step: int) -> JudgedRun:
+    """Read a run's model at a checkpoint; raises `VRLError` when it has none to imagine with."""
+    restored = restore(folder, registry, device, step)
+    config, algorithm = restored.config.algorithm, restored.algorithm
+    name = _name(config, registry)
+    weight = getattr(algorithm, "penalty_weight", None)
+    penalty = getattr(config, "penalty", None)
+    if weight is None and penalty is not None:
+        weight = penalty.weight
+    return JudgedRun(
+        folder=folder,
+        label=f"{name} {restored.spec.behaviour} seed {restored.config.seed}",
+        step=restored.step,
+        spec=restored.spec,
+        model=find_rollout_model(algorithm, name),
+        algorithm=algorithm,
+        penalty_config=penalty,
+        penalty_coefficient=None if weight is None else float(weight),
+        discount=float(getattr(config, "discount", 0.99)),
+        restored=restored,
+    )
+
+
+def named_penalty(word: str, registry: Registry) -> PenaltyConfig:
+    """Read `NAME` or `NAME:KEY=VALUE,KEY=VALUE`; raises `VRLError` for unknown ones."""
+    name, _, settings = word.partition(":")
+    overrides = parse_overrides(settings.split(",") if settings else ())
+    config: PenaltyConfig = from_data("penalties", {"name": name, **overrides}, registry)
+    return config
+
+
+def with_penalty(run: JudgedRun, word: str | None, weight: float | None, registry: Registry) -> JudgedRun:
+    """Return the run judged by another penalty or weight; raises `VRLError` when one is missing."""
+    if word is not None:
+        config = named_penalty(word, registry)
+        run = replace(run, penalty_config=config)
+        if config.weight is not None:
+            run = replace(run, penalty_coefficient=config.weight)
+    if weight is not None:
+        run = replace(run, penalty_coefficient=weight)
+    if run.penalty_config is None:
+        raise VRLError(f"{run.label} was trained without a penalty. Name one: --penalty NAME.")
+    if run.penalty_coefficient is None:
+        raise VRLError(f"{run.label} does not say its penalty's weight. Give it: --weight NUMBER.")
+    return run
+
+
+def build_penalty(config: PenaltyConfig, run: JudgedRun, device: torch.device) -> Penalty:
+    """Return the penalty's function on the run's device; raises `VRLError` when it cannot be."""
+    penalty = config.build()
+    if isinstance(penalty, torch.nn.Module):
+        penalty.to(device)
+    assert run.penalty_config is not None  # `with_penalty` saw to it
+    return penalty
+
+
+def require_same_kind(run: JudgedRun, store: Store) -> None:
+    """Raise `VRLError` when the store's observations or actions are not the run's data's."""
+    mine, theirs = run.spec, store.spec
+    for field in run.model.fields:
+        expected, found = mine.observations.get(field), theirs.observations.get(field)
+        if found is not None and expected != found:
+            raise VRLError(
+                f"The model of {run.folder} observes {field} of shape "
+                f"{expected.shape if expected else None}, that of {store.path} is {found.shape}. "
+                "Give data of the kind that the run learnt from."
+            )
+    if mine.action_size != theirs.action_size:
+        raise VRLError(
+            f"Actions of {store.path} have {theirs.action_size} numbers, those of "
+            f"{run.folder} {mine.action_size}. Give data of the run's task."
+        )
+    for name in ("action_repeat", "render_quality"):
+        if getattr(mine, name) != getattr(theirs, name):
+            words = name.replace("_", " ")
+            raise VRLError(
+                f"{store.path} has {words} {getattr(theirs, name)!r}, the data of {run.folder} "
+                f"{getattr(mine, name)!r}: returns and errors would not compare."
+            )
+
+
+def _name(config: object, registry: Registry) -> str:
+    options = registry.options("algorithms").items()
+    return next((name for name, cls in options if cls is type(config)), type(config).__name__)

@@ -1,0 +1,221 @@
+"""Finite Markov decision processes, one or many at once, with exact values and occupancies.
+
+Every array may have leading axes, written `...`: a family of MDPs is one object, and everything is
+computed for all of them together. Numbers are float64. Notation is MOPO's (Yu et al. 2020,
+Section 3): M = (S, A, T, r, mu_0, gamma).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from vrl_core.errors import VRLError
+
+Transition = Float[ndarray, "*mdp state action state"]
+StateAction = Float[ndarray, "*mdp state action"]
+States = Float[ndarray, "*mdp state"]
+Numbers = Float[ndarray, "*mdp"] | np.float64
+
+ROW_TOLERANCE = 1e-9
+"""How far a distribution's sum may be from one."""
+IMPROVEMENT = 1e-10
+"""Gain in value, relative to the largest possible one, below which policies count as equal."""
+MOST_POLICIES = 4096
+"""Deterministic policies that are enumerated at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiniteMDP:
+    """A finite MDP, or a family of MDPs of one size and discount.
+
+    Raises `VRLError` for sizes that do not agree, for numbers that are not finite, and for a row
+    that is no distribution, which it names.
+    """
+
+    transition: Transition
+    """T(s' | s, a)."""
+    reward: StateAction
+    """r(s, a)."""
+    discount: float
+    """gamma, in [0, 1)."""
+    initial: States
+    """mu_0(s)."""
+
+    def __post_init__(self) -> None:
+        """Copy the arrays as read-only float64, and check them."""
+        for name in ("transition", "reward", "initial"):
+            array = np.array(getattr(self, name), dtype=np.float64)
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        _check_shapes(self)
+        if not 0 <= self.discount < 1:
+            raise VRLError(f"The discount must be in [0, 1), not {self.discount}.")
+        if not np.isfinite(self.reward).all():
+            raise VRLError(f"The reward {_place(~np.isfinite(self.reward), 'r')} is not finite.")
+        check_distributions(self.transition, "T")
+        check_distributions(self.initial, "mu_0")
+
+    @property
+    def states(self) -> int:
+        """Number of states."""
+        return int(self.reward.shape[-2])
+
+    @property
+    def actions(self) -> int:
+        """Number of actions."""
+        return int(self.reward.shape[-1])
+
+    @property
+    def family(self) -> tuple[int, ...]:
+        """Leading axes: empty for a single MDP."""
+        return tuple(self.reward.shape[:-2])
+
+    @property
+    def largest_reward(self) -> Numbers:
+        """r_max: the largest absolute reward, `(...)`."""
+        largest: ndarray = np.abs(self.reward).max((-2, -1))
+        return largest
+
+    def with_model(self, transition: Transition) -> FiniteMDP:
+        """Return the model MDP: the same but for its dynamics (MOPO, Section 3)."""
+        return replace(self, transition=transition)
+
+    def penalised(self, penalty: StateAction) -> FiniteMDP:
+        """Return the MDP with the reward r(s, a) - penalty(s, a)."""
+        return replace(self, reward=self.reward - penalty)
+
+    def spread(self) -> FiniteMDP:
+        """Return the MDPs with one more leading axis of size one, the last, for many policies."""
+        return FiniteMDP(
+            transition=self.transition[..., None, :, :, :],
+            reward=self.reward[..., None, :, :],
+            discount=self.discount,
+            initial=self.initial[..., None, :],
+        )
+
+
+def check_distributions(rows: Float[ndarray, "*row outcome"], name: str) -> None:
+    """Raise `VRLError` naming the first row that is no probability distribution."""
+    if not np.isfinite(rows).all() or (rows < 0).any():
+        bad = ~np.isfinite(rows) | (rows < 0)
+        index = tuple(int(each) for each in np.argwhere(bad)[0])
+        raise VRLError(
+            f"{_row(name, index[:-1])} holds {rows[index]} at {index[-1]}; probabilities are "
+            "finite and not negative."
+        )
+    sums = rows.sum(-1)
+    wrong = np.abs(sums - 1) > ROW_TOLERANCE
+    if wrong.any():
+        index = tuple(int(each) for each in np.argwhere(wrong)[0])
+        count = int(wrong.sum())
+        raise VRLError(
+            f"{_row(name, index)} sums to {float(sums[index]):.12g}, not to 1 ({count} such "
+            f"row{'s' * (count > 1)}). Divide each row by its sum, or mend how it was estimated."
+        )
+
+
+def uniform_policy(mdp: FiniteMDP) -> StateAction:
+    """Return the policy that takes all actions equally often."""
+    return np.full((*mdp.family, mdp.states, mdp.actions), 1.0 / mdp.actions)
+
+
+def deterministic_policies(states: int, actions: int) -> Float[ndarray, "policy state action"]:
+    """Return all deterministic policies; raises `VRLError` when they are more than 4096."""
+    count = actions**states
+    if count > MOST_POLICIES:
+        raise VRLError(
+            f"{states} states and {actions} actions have {count} deterministic policies, more "
+            f"than the {MOST_POLICIES} that are enumerated. Take fewer states or actions."
+        )
+    return np.eye(actions)[np.array(list(product(range(actions), repeat=states)))]
+
+
+def policy_transition(mdp: FiniteMDP, policy: StateAction) -> Float[ndarray, "*mdp state state"]:
+    """Return the chain P(s' | s) of a policy pi(a | s)."""
+    chain: ndarray = np.einsum("...sa,...sat->...st", policy, mdp.transition)
+    return chain
+
+
+def state_values(mdp: FiniteMDP, policy: StateAction) -> States:
+    """Solve V = r_pi + gamma P_pi V: the expected discounted return from every state."""
+    reward = (policy * mdp.reward).sum(-1)
+    return _solve(np.eye(mdp.states) - mdp.discount * policy_transition(mdp, policy), reward)
+
+
+def action_values(mdp: FiniteMDP, values: States) -> StateAction:
+    """Return Q(s, a) = r(s, a) + gamma E[V(s')]."""
+    expected: ndarray = np.einsum("...sat,...t->...sa", mdp.transition, values)
+    return mdp.reward + mdp.discount * expected
+
+
+def expected_return(mdp: FiniteMDP, policy: StateAction) -> Numbers:
+    """Return eta_M(pi), the expected discounted return from mu_0."""
+    eta: ndarray = (mdp.initial * state_values(mdp, policy)).sum(-1)
+    return eta
+
+
+def occupancy(mdp: FiniteMDP, policy: StateAction) -> StateAction:
+    """Return rho(s, a), the discounted occupancy, which sums to 1 / (1 - gamma) (Section 3)."""
+    chain = np.swapaxes(policy_transition(mdp, policy), -1, -2)
+    visits = _solve(np.eye(mdp.states) - mdp.discount * chain, mdp.initial)
+    return visits[..., None] * policy
+
+
+def optimal_policy(mdp: FiniteMDP) -> StateAction:
+    """Return a deterministic policy of the largest value in every state, by policy iteration.
+
+    An action is changed only for a gain beyond rounding, so the iteration ends.
+    """
+    scale = np.asarray(mdp.largest_reward / (1 - mdp.discount))[..., None]
+    best = np.zeros((*mdp.family, mdp.states), dtype=np.int64)
+    while True:
+        policy = np.eye(mdp.actions)[best]
+        gains = action_values(mdp, state_values(mdp, policy))
+        kept = np.take_along_axis(gains, best[..., None], -1)[..., 0]
+        better = gains.max(-1) > kept + IMPROVEMENT * scale
+        if not better.any():
+            return policy
+        best = np.where(better, gains.argmax(-1), best)
+
+
+def _solve(
+    matrix: Float[ndarray, "*a state state"], right: Float[ndarray, "*b state"]
+) -> Float[ndarray, "*c state"]:
+    solved: ndarray = np.linalg.solve(matrix, right[..., None])[..., 0]
+    return solved
+
+
+def _check_shapes(mdp: FiniteMDP) -> None:
+    shape = mdp.reward.shape
+    fits = (
+        len(shape) >= 2
+        and min(shape) > 0
+        and mdp.transition.shape == (*shape, shape[-2])
+        and mdp.initial.shape == shape[:-1]
+    )
+    if not fits:
+        raise VRLError(
+            f"An MDP's reward (..., states, actions) has shape {shape}; then its transition must "
+            f"be (..., states, actions, states) and its initial (..., states), but they are "
+            f"{mdp.transition.shape} and {mdp.initial.shape}."
+        )
+
+
+def _place(bad: Bool[ndarray, "..."], name: str) -> str:
+    index = tuple(int(each) for each in np.argwhere(bad)[0])
+    return _row(name, index)
+
+
+def _row(name: str, index: tuple[int, ...]) -> str:
+    """Name a row by what its last axes mean, and the MDP of a family it is in."""
+    axes = {"T": ("state", "action"), "r": ("state", "action"), "pi": ("state",)}.get(name, ())
+    family, own = index[: len(index) - len(axes)], index[len(index) - len(axes) :]
+    words = [f"{axis} {value}" for axis, value in zip(axes, own, strict=True)]
+    if family:
+        words.append(f"MDP {', '.join(map(str, family))} of the family")
+    return f"{name} of {', '.join(words)}" if words else name
