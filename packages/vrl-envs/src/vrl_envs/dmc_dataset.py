@@ -19,12 +19,9 @@ from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.shipped import policy_path, replay_path
+from vrl_envs.collection import episode_streams, qualities_in, quality_of
 from vrl_envs.config import DMC, DMCDataset
 from vrl_envs.dmc import DMCEnvironment
-
-_COLLECTION = 0x636F6C6C
-"""Sets collection's seeds apart from evaluation's, so that no policy is judged on first states
-that are in its data."""
 
 Act = Callable[[np.ndarray], np.ndarray]
 
@@ -66,14 +63,14 @@ class CollectedEpisodes(DMCEpisodes):
         super().__init__(config)
         self.policies = {
             quality: read_policy(config, quality, self.environment)
-            for quality in qualities_in(config)
+            for quality in qualities_in(config.quality)
             if quality != "random"
         }
 
     def __getitem__(self, index: int, /) -> Episode:
         """Act out episode `index`."""
         self.check_index(index)
-        quality = quality_of(self.config, index)
+        quality = quality_of(self.config.quality, len(self), index)
         seed, noise = episode_streams(self.config.seed, index)
         policy = self.policies.get(quality)
         size = self.spec.action_size
@@ -148,25 +145,6 @@ def stack_fields(observations: list[Any], config: DMC) -> dict[str, np.ndarray]:
         names = ("image", "state")
         return {name: np.stack([fields[name] for fields in observations]) for name in names}
     return {"image" if config.observation == "pixels" else "state": np.stack(observations)}
-
-
-def episode_streams(seed: int, index: int) -> tuple[int, np.random.Generator]:
-    """Return an episode's reset seed and the generator of its behaviour's choices."""
-    sequence = np.random.SeedSequence((_COLLECTION, seed, index))
-    reset = int(sequence.generate_state(1, np.uint32)[0] >> 1)
-    return reset, np.random.Generator(np.random.PCG64(sequence.spawn(1)[0]))
-
-
-def qualities_in(config: DMCDataset) -> tuple[str, ...]:
-    """Return the behaviours that act in a dataset."""
-    return ("medium", "expert") if config.quality == "medium_expert" else (config.quality,)
-
-
-def quality_of(config: DMCDataset, index: int) -> str:
-    """Return who acts in an episode: of medium-expert, medium in the first half."""
-    if config.quality != "medium_expert":
-        return config.quality
-    return "medium" if index < config.episodes // 2 else "expert"
 
 
 def read_policy(config: DMCDataset, quality: str, environment: DMCEnvironment) -> BehaviourPolicy:

@@ -94,7 +94,9 @@ def named_penalty(word: str, registry: Registry) -> PenaltyConfig:
     return config
 
 
-def with_penalty(run: JudgedRun, word: str | None, weight: float | None, registry: Registry) -> JudgedRun:
+def with_penalty(
+    run: JudgedRun, word: str | None, weight: float | None, registry: Registry
+) -> JudgedRun:
     """Return the run judged by another penalty or weight; raises `VRLError` when one is missing."""
     if word is not None:
         config = named_penalty(word, registry)

@@ -1,0 +1,278 @@
+"""Train behaviours of state tasks online: soft actor-critic on Gymnasium's MuJoCo tasks and HIV.
+
+MOPO's and D4RL's buffers are what such an agent saw while it learnt (MOPO, Sections 5.1, 5.2 and
+Appendix F). The run's folder is laid out as a folder of behaviours is, so
+`vrl data collect --quality mixed --behaviours <folder>` makes a dataset of it at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from vrl_core.atomic import replacing, write_text
+from vrl_core.errors import VRLError
+from vrl_core.hooks import EnvironmentConfig
+from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig, StateBatch
+from vrl_envs.behaviours.state_replay import (
+    StateReplay,
+    join,
+    read_state_replay,
+    write_state_replay,
+)
+from vrl_envs.behaviours.training import part
+from vrl_envs.gym_mujoco_config import GymMuJoCo
+from vrl_envs.hiv_config import HIV
+
+SAVE_SECONDS = 240.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnlineTraining:
+    """How one behaviour agent is trained; the file beside the policies records it."""
+
+    task: str
+    """A task of Gymnasium's MuJoCo ones or MOPO's, or `hiv`."""
+    environment: GymMuJoCo | HIV
+    """The environment's settings."""
+    steps: int = 1_000_000
+    """Agent steps in all; the last episode is finished."""
+    seed: int = 0
+    """Seed of the networks, the exploration, the batches and the episodes' first states."""
+    random_steps: int = 5_000
+    """Agent steps of uniform actions before the first update."""
+    updates_per_step: float = 1.0
+    """Gradient updates for each agent step."""
+    batch_size: int = 256
+    """Transitions in a batch."""
+    evaluate_every: int = 10_000
+    """Agent steps between checkpoints."""
+    evaluation_episodes: int = 5
+    """Episodes of the stochastic policy at each checkpoint."""
+    agent: SoftActorCriticConfig = field(default_factory=SoftActorCriticConfig)
+    """Soft actor-critic's own sizes and rates."""
+
+
+class TransitionReplay:
+    """All episodes so far, in arrays of a fixed capacity, with transitions drawn uniformly."""
+
+    def __init__(self, steps: int, observation: int, action: int) -> None:
+        self.observations = np.zeros((steps, observation), np.float32)
+        self.next_observations = np.zeros((steps, observation), np.float32)
+        self.actions = np.zeros((steps, action), np.float32)
+        self.rewards = np.zeros(steps, np.float32)
+        self.terminations = np.zeros(steps, bool)
+        self.episodes: list[StateReplay] = []
+        self.steps = 0
+
+    def add(self, episode: StateReplay) -> None:
+        """Append one episode."""
+        rows = slice(self.steps, self.steps + len(episode.actions))
+        self.observations[rows] = episode.observations[:-1]
+        self.next_observations[rows] = episode.observations[1:]
+        self.actions[rows], self.rewards[rows] = episode.actions, episode.rewards
+        self.terminations[rows.stop - 1] = episode.terminated[0]
+        self.episodes.append(episode)
+        self.steps = rows.stop
+
+    def batch(self, rng: np.random.Generator, size: int, discount: float) -> StateBatch:
+        """Draw transitions; those that end an episode by its time limit bootstrap."""
+        rows = rng.integers(self.steps, size=size)
+        discounts = np.where(self.terminations[rows], 0.0, discount).astype(np.float32)
+        return StateBatch(
+            torch.from_numpy(self.observations[rows]),
+            torch.from_numpy(self.actions[rows]),
+            torch.from_numpy(self.rewards[rows]),
+            torch.from_numpy(discounts),
+            torch.from_numpy(self.next_observations[rows]),
+        )
+
+
+class OnlineRun:
+    """One training run in a folder, which is a folder of behaviours too.
+
+    `training.json`, `metrics.jsonl`, `steps/` (a policy for every evaluation), `replays/<task>`,
+    `policies/<task>/expert` (the newest policy) and `resume.safetensors`.
+    """
+
+    def __init__(self, config: OnlineTraining, folder: Path) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.folder = config, folder
+        environment: EnvironmentConfig = config.environment
+        self.environment = environment.build()
+        self.limit = getattr(config.environment, "days", 1000)
+        sizes = (
+            int(np.prod(self.environment.observation_space.shape or ())),
+            int(np.prod(self.environment.action_space.shape or ())),
+        )
+        self.agent = SoftActorCritic(config.agent, *sizes)
+        self.replay = TransitionReplay(config.steps + self.limit, *sizes)
+        self.rng = np.random.default_rng(config.seed)
+        self.updates, self.evaluated = 0, 0
+        (folder / "steps").mkdir(parents=True, exist_ok=True)
+        write_text(folder / "training.json", json.dumps(asdict(config), indent=1))
+        if (folder / "resume.safetensors").exists():
+            self.load()
+
+    @property
+    def replay_file(self) -> Path:
+        """Where the replay is saved."""
+        return self.folder / "replays" / f"{self.config.task}.safetensors"
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """Sample the stochastic policy's action for one observation."""
+        return self.agent.actor.act(torch.from_numpy(observation)[None], stochastic=True)[0].numpy()
+
+    def play(self, seed: int, *, uniform: bool) -> StateReplay:
+        """Play the episode of a seed with the stochastic policy, or uniform actions."""
+        observation, _ = self.environment.reset(seed=seed)
+        observations, actions, rewards, velocities = [observation], [], [], []
+        terminated = truncated = False
+        size = self.replay.actions.shape[1]
+        while not (terminated or truncated):
+            uniform_action = self.rng.uniform(-1, 1, size).astype(np.float32) if uniform else None
+            actions.append(self.act(observation) if uniform_action is None else uniform_action)
+            observation, reward, terminated, truncated, info = self.environment.step(actions[-1])
+            observations.append(observation)
+            rewards.append(reward)
+            velocities.append(info.get("velocity", (0.0, 0.0)))
+        return StateReplay(
+            observations=np.stack(observations),
+            actions=np.stack(actions),
+            rewards=np.array(rewards, np.float32),
+            velocities=np.array(velocities, np.float32),
+            lengths=np.array([len(actions)], np.int64),
+            terminated=np.array([terminated]),
+        )
+
+    def collect(self) -> float:
+        """Add one episode to the replay and return its return."""
+        uniform = self.replay.steps < self.config.random_steps
+        seed = 1_000_000 * (self.config.seed + 1) + len(self.replay.episodes)
+        episode = self.play(seed, uniform=uniform)
+        self.replay.add(episode)
+        return float(episode.rewards.sum(dtype=np.float64))
+
+    def update(self) -> dict[str, float]:
+        """Take the updates that the last episode pays for; return the last one's metrics."""
+        if self.replay.steps <= self.config.random_steps:
+            return {}
+        config, metrics = self.config, {}
+        for _ in range(round(len(self.replay.episodes[-1].actions) * config.updates_per_step)):
+            batch = self.replay.batch(self.rng, config.batch_size, config.agent.discount)
+            metrics = self.agent.update(batch)
+            self.updates += 1
+        return {name: float(value) for name, value in metrics.items()}
+
+    def evaluate(self) -> list[float]:
+        """Returns of the stochastic policy on fixed evaluation seeds."""
+        return [
+            float(self.play(seed, uniform=False).rewards.sum(dtype=np.float64))
+            for seed in range(self.config.evaluation_episodes)
+        ]
+
+    def save_policy(self) -> None:
+        """Write the actor of this step, and again as the newest."""
+        state = {name: value.contiguous() for name, value in self.agent.actor.state_dict().items()}
+        path = self.folder / "steps" / f"step_{self.replay.steps:08d}.safetensors"
+        save_file(state, path)
+        keep_policy(path, self.folder, self.config.task, "expert")
+
+    def save(self) -> None:
+        """Write everything that a resumed run needs, each file replacing its last at once."""
+        settings = asdict(self.config.environment)
+        write_state_replay(self.replay_file, join(self.replay.episodes), settings)
+        tensors = {f"agent.{k}": v for k, v in self.agent.state_dict().items()}
+        for name, optimiser in self.agent.optimisers.items():
+            for index, state in optimiser.state_dict()["state"].items():
+                tensors |= {f"optimiser.{name}.{index}.{k}": v for k, v in state.items()}
+        tensors["torch_rng"] = torch.get_rng_state()
+        counts = {
+            "updates": self.updates,
+            "evaluated": self.evaluated,
+            "episodes": len(self.replay.episodes),
+            "rng": self.rng.bit_generator.state,
+        }
+        with replacing(self.folder / "resume.safetensors") as partial:
+            note = {"counts": json.dumps(counts)}
+            save_file({k: v.contiguous() for k, v in tensors.items()}, partial, metadata=note)
+
+    def load(self) -> None:
+        """Continue from the last `save()`."""
+        path = self.folder / "resume.safetensors"
+        tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            counts = json.loads(file.metadata()["counts"])
+        self.rng.bit_generator.state = counts["rng"]
+        self.updates, self.evaluated = counts["updates"], counts["evaluated"]
+        self.agent.load_state_dict(part(tensors, "agent."))
+        replay, _ = read_state_replay(self.replay_file)
+        # The replay is written first: a run that was cut off in between has more than it needs.
+        for index in range(counts["episodes"]):
+            self.replay.add(one_episode(replay, index))
+        for name, optimiser in self.agent.optimisers.items():
+            state: dict[int, dict[str, torch.Tensor]] = {}
+            for key, value in part(tensors, f"optimiser.{name}.").items():
+                index, _, entry = key.partition(".")
+                state.setdefault(int(index), {})[entry] = value
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": state, "param_groups": groups})
+        torch.set_rng_state(tensors["torch_rng"])
+
+    def run(self) -> Iterator[dict[str, Any]]:
+        """Train to the configured number of steps, yielding one record for each episode."""
+        started = saved = time.monotonic()
+        while self.replay.steps < self.config.steps:
+            record: dict[str, Any] = {"return": self.collect()}
+            record |= {"steps": self.replay.steps, "updates": self.updates} | self.update()
+            if self.replay.steps // self.config.evaluate_every > self.evaluated:
+                self.evaluated = self.replay.steps // self.config.evaluate_every
+                self.save_policy()
+                record["evaluation"] = self.evaluate()
+            record["seconds"] = round(time.monotonic() - started, 1)
+            with (self.folder / "metrics.jsonl").open("a") as log:
+                log.write(json.dumps(record) + "\n")
+            if time.monotonic() - saved > SAVE_SECONDS:
+                self.save()
+                saved = time.monotonic()
+            yield record
+        self.save_policy()
+        self.save()
+
+
+def one_episode(replay: StateReplay, index: int) -> StateReplay:
+    """Return one episode of a replay as a replay of its own."""
+    rows = replay.rows(index)
+    return StateReplay(
+        observations=replay.observations[rows.start + index : rows.stop + index + 1],
+        actions=replay.actions[rows],
+        rewards=replay.rewards[rows],
+        velocities=replay.velocities[rows],
+        lengths=replay.lengths[index : index + 1],
+        terminated=replay.terminated[index : index + 1],
+    )
+
+
+def keep_policy(policy: Path, folder: Path, task: str, quality: str) -> Path:
+    """Copy a policy file to where a folder of behaviours has it, and return the place.
+
+    `keep_policy(run / "steps" / "step_00300000.safetensors", run, "hopper", "medium")` makes a
+    checkpoint the medium behaviour. Raises `VRLError` when there is no such file.
+    """
+    if not policy.is_file():
+        steps = ", ".join(sorted(path.name for path in policy.parent.glob("step_*.safetensors")))
+        raise VRLError(f"There is no policy {policy}. There are: {steps or 'none'}.")
+    target = folder / "policies" / task / f"{quality}.safetensors"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(policy, target)
+    return target

@@ -1,0 +1,194 @@
+"""Episodes of state tasks: Gymnasium's MuJoCo ones and HIV treatment, collected or replayed.
+
+Episode i depends on the configuration and i alone, as in `dmc_dataset`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec
+from vrl_core.errors import VRLError
+from vrl_envs.behaviours.policy import BehaviourPolicy
+from vrl_envs.behaviours.shipped import policy_path, replay_path
+from vrl_envs.behaviours.state_replay import read_state_replay
+from vrl_envs.collection import episode_streams, qualities_in, quality_of
+from vrl_envs.gym_mujoco_config import STANDARD_TASKS, GymMuJoCo, GymMuJoCoDataset, behaviour_task
+from vrl_envs.hiv_config import HIV, HIVDataset
+
+StateDatasetConfig = GymMuJoCoDataset | HIVDataset
+DEFAULT_EPISODES = 100
+SIMULATORS = {"gym-mujoco": ("gymnasium", "mujoco"), "hiv": ("scipy",)}
+CHANGEABLE = ("reward_scale", "jump_velocity", "task")
+"""Settings that data may have other than its replay was recorded with: they shape the reward."""
+
+
+def open_state_dataset(config: StateDatasetConfig) -> Dataset:
+    """Return the episodes of a configuration.
+
+    Raises `VRLError` when the behaviour does not exist, does not fit the task, or has too few
+    episodes.
+    """
+    return ReplayedStates(config) if config.quality == "mixed" else CollectedStates(config)
+
+
+class CollectedStates:
+    """Episodes that a behaviour acts out when they are asked for."""
+
+    def __init__(self, config: StateDatasetConfig) -> None:
+        self.config = config
+        self.environment: Any = config.environment().build()
+        self.spec = describe(config, *sizes_of(self.environment))
+        self.episodes = config.episodes or DEFAULT_EPISODES
+        self.policies = {
+            quality: read_policy(config, quality, self.spec)
+            for quality in qualities_in(config.quality)
+            if quality != "random"
+        }
+
+    def __len__(self) -> int:
+        return self.episodes
+
+    def __getitem__(self, index: int, /) -> Episode:
+        """Act out episode `index`."""
+        check_index(index, self.episodes)
+        quality = quality_of(self.config.quality, self.episodes, index)
+        seed, noise = episode_streams(self.config.seed, index)
+        policy, size = self.policies.get(quality), self.spec.action_size
+
+        def act(state: np.ndarray) -> np.ndarray:
+            if policy is None:
+                return noise.uniform(-1, 1, size).astype(np.float32)
+            return policy.sample(state, noise)
+
+        return play(self.environment, seed, act, {"seed": seed, "behaviour": quality})
+
+    def close(self) -> None:
+        """Free the simulator."""
+        self.environment.close()
+
+
+class ReplayedStates:
+    """Episodes that an agent saw while it learnt, with the rewards of the task asked for."""
+
+    def __init__(self, config: StateDatasetConfig) -> None:
+        source = behaviour_task(config.task)
+        self.config, self.settings = config, config.environment()
+        self.replay, self.recorded = read_state_replay(replay_path(source, config.behaviours))
+        available = len(self.replay)
+        self.episodes = available if config.episodes is None else config.episodes
+        if self.episodes > available:
+            raise VRLError(
+                f"{self.episodes} episodes of {config.task} 'mixed' were asked for; the replay of "
+                f"{source} has {available}. Ask for at most {available}."
+            )
+        self._require_same_settings(source)
+        sizes = (self.replay.observations.shape[1], self.replay.actions.shape[1])
+        self.spec = describe(config, *sizes)
+
+    def __len__(self) -> int:
+        return self.episodes
+
+    def __getitem__(self, index: int, /) -> Episode:
+        """Return episode `index` of the replay."""
+        check_index(index, self.episodes)
+        episode = self.replay.episode(index, {"replay_episode": index, "behaviour": "mixed"})
+        return replace(episode, rewards=self._rewards(index, episode).astype(np.float32))
+
+    def _rewards(self, index: int, episode: Episode) -> np.ndarray:
+        if isinstance(self.settings, HIV):
+            return episode.rewards * (self.settings.reward_scale / self.recorded["reward_scale"])
+        if self.config.task in STANDARD_TASKS:
+            return episode.rewards
+        from vrl_envs.relabelling import task_rewards
+
+        velocities = self.replay.velocities[self.replay.rows(index)].astype(np.float64)
+        following = episode.observations["state"][1:].astype(np.float64)
+        return task_rewards(
+            self.settings, velocities, episode.actions.astype(np.float64), following
+        )
+
+    def _require_same_settings(self, source: str) -> None:
+        for field in fields(self.settings):
+            name, wanted = field.name, getattr(self.settings, field.name)
+            if name not in CHANGEABLE and self.recorded.get(name, wanted) != wanted:
+                raise VRLError(
+                    f"The replay of {source} was recorded with {name} {self.recorded[name]!r}, not "
+                    f"{wanted!r}. Ask for {self.recorded[name]!r}, or train a behaviour with yours."
+                )
+
+
+def play(
+    environment: Any, seed: int, act: Any, info: dict[str, Any] | None = None
+) -> Episode:
+    """Let `act`, from an observation to an action, play the episode of a seed."""
+    observation, _ = environment.reset(seed=seed)
+    observations, actions, rewards, ended = [observation], [], [], [(False, False)]
+    while not any(ended[-1]):
+        actions.append(act(observations[-1]))
+        observation, reward, terminated, truncated, _ = environment.step(actions[-1])
+        observations.append(observation)
+        rewards.append(reward)
+        ended.append((terminated, truncated))
+    return Episode(
+        observations={"state": np.stack(observations)},
+        actions=np.stack(actions),
+        rewards=np.array(rewards, np.float32),
+        terminations=np.array([terminated for terminated, _ in ended[1:]]),
+        truncations=np.array([truncated for _, truncated in ended[1:]]),
+        info=info or {},
+    )
+
+
+def sizes_of(environment: Any) -> tuple[int, int]:
+    """Return the numbers in an observation and in an action."""
+    return environment.observation_space.shape[0], environment.action_space.shape[0]
+
+
+def check_index(index: int, episodes: int) -> None:
+    """Raise `IndexError` outside a dataset, as sequences do."""
+    if not 0 <= index < episodes:
+        raise IndexError(f"episode {index} of {episodes}")
+
+
+def read_policy(config: StateDatasetConfig, quality: str, spec: DataSpec) -> BehaviourPolicy:
+    """Read a behaviour and check that it fits the task. Raises `VRLError` when it does not."""
+    policy = BehaviourPolicy.read(
+        policy_path(behaviour_task(config.task), quality, config.behaviours)
+    )
+    sizes = (spec.observations["state"].shape[0], spec.action_size)
+    if (policy.observation_size, policy.action_size) != sizes:
+        raise VRLError(
+            f"The behaviour {quality!r} takes {policy.observation_size} state numbers and gives "
+            f"{policy.action_size} actions; {config.task} has {sizes[0]} and {sizes[1]}."
+        )
+    return policy
+
+
+def environment_data(settings: GymMuJoCo | HIV) -> dict[str, Any]:
+    """Return an environment's settings as data, under its registered name."""
+    name = "hiv" if isinstance(settings, HIV) else "gym-mujoco"
+    return {"name": name} | {
+        field.name: getattr(settings, field.name) for field in fields(settings)
+    }
+
+
+def describe(config: StateDatasetConfig, state_size: int, action_size: int) -> DataSpec:
+    """Describe the dataset for its store's manifest."""
+    environment = environment_data(config.environment())
+    packages = (*SIMULATORS[environment["name"]], "numpy", "vrl-envs")
+    return DataSpec(
+        task=config.task,
+        observations={"state": FieldSpec((state_size,), "float32")},
+        action_size=action_size,
+        environment=environment,
+        behaviour=config.quality,
+        seed=config.seed,
+        source="VRL",
+        licence="MIT",
+        versions={name: version(name) for name in packages},
+    )
