@@ -51,7 +51,7 @@ def test_parsing_a_whole_run_loads_nothing_heavy(algorithm):
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("command", ["imagine", "penalties"])
+@pytest.mark.parametrize("command", ["imagine", "penalties", "theory"])
 def test_help_of_a_packages_command_loads_nothing_heavy(command):
     script = (
         "import sys\nfrom vrl_core import cli\n"

@@ -31,6 +31,7 @@ LIGHT = (
     "vrl_core.plugin",
     "vrl_envs.plugin",
     "vrl_modelfree.plugin",
+    "vrl_theory.plugin",
     "vrl_worldmodel.plugin",
 )
 REPEATS = 3

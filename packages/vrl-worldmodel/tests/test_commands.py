@@ -219,7 +219,7 @@ def test_penalties_print_mean_and_deviation_of_every_penalty_that_fits(
     command = Penalties(runs=(run,), data=paths, states=30, json=True, calibration=True)
     assert command.run(registry) == 0
     cells = json.loads(capsys.readouterr().out)["cells"]
-    gaussian = {"max-std", "mean-std"}
+    gaussian = {"max-std", "mean-std", "true-error"}
     expected = [n for n in registry.names("penalties") if n not in {*gaussian, "none"}]
     assert [cell["penalty"] for cell in cells] == [name for name in expected for _ in paths]
     for cell in cells:

@@ -87,7 +87,8 @@ class HIVEnvironment(gymnasium.Env[np.ndarray, Any]):
         logarithms = self._logarithms
         observed = np.array(counts, np.float64)
         observed[..., logarithms] = np.log10(np.maximum(observed[..., logarithms], SMALLEST_COUNT))
-        return observed.astype(np.float32)
+        observation: np.ndarray = observed.astype(np.float32)
+        return observation
 
     def states(self, observations: np.ndarray) -> np.ndarray:
         """Return the counts `(batch, 6)` of observations `(batch, 6)`: the inverse of `observe`."""
@@ -101,11 +102,13 @@ class HIVEnvironment(gymnasium.Env[np.ndarray, Any]):
     def doses(self, actions: np.ndarray) -> np.ndarray:
         """Return the drugs' efficacies `(batch, 2)` of actions. Raises `VRLError` out of range."""
         if self.config.doses == "discrete":
-            return TREATMENTS[checked_treatments(actions)]
+            treatment: np.ndarray = TREATMENTS[checked_treatments(actions)]
+            return treatment
         shares = checked_shares(actions)
         if self.config.doses == "switched":
             shares = (shares > 0.5).astype(np.float64)
-        return shares * np.array(FULL_DOSES)
+        efficacies: np.ndarray = shares * np.array(FULL_DOSES)
+        return efficacies
 
     @property
     def _logarithms(self) -> slice:
@@ -126,7 +129,8 @@ def checked_shares(actions: np.ndarray) -> np.ndarray:
             f"Doses out of range: action {actions[row].tolist()} of row {row}. Each number lies in "
             f"[-1, 1], from no drug to the full efficacies {FULL_DOSES[0]} and {FULL_DOSES[1]}."
         )
-    return (np.clip(actions, -1, 1) + 1) / 2
+    shares: np.ndarray = (np.clip(actions, -1, 1) + 1) / 2
+    return shares
 
 
 def checked_treatments(actions: np.ndarray) -> np.ndarray:

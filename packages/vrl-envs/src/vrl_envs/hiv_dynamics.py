@@ -112,7 +112,8 @@ def solve_stiff(state: Sequence[float], doses: Sequence[float], days: float = 1.
     result: np.ndarray = path[-1]
     if not plausible(result[:, None])[0]:
         raise _failed(f"It arrived at {result.tolist()}.", state, chosen)
-    return np.maximum(result, 0.0)
+    rounded: np.ndarray = np.maximum(result, 0.0)
+    return rounded
 
 
 def solve_batch(states: np.ndarray, doses: np.ndarray, days: float = 1.0) -> np.ndarray:
@@ -131,7 +132,8 @@ def solve_batch(states: np.ndarray, doses: np.ndarray, days: float = 1.0) -> np.
         failed = np.flatnonzero(~plausible(result))
     for row in failed:
         result[:, row] = solve_stiff(states[row], doses[row], days)
-    return np.maximum(result, 0.0).T
+    rounded: np.ndarray = np.maximum(result, 0.0).T
+    return rounded
 
 
 def plausible(states: np.ndarray) -> np.ndarray:

@@ -4,16 +4,29 @@ from collections.abc import Mapping
 
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, hookimpl
 from vrl_envs.config import DMC, DMCDataset
+from vrl_envs.gym_mujoco_config import GymMuJoCo, GymMuJoCoDataset
+from vrl_envs.hiv_config import HIV, HIVDataset
+from vrl_envs.readers.d4rl_config import D4RL
+from vrl_envs.readers.minari_config import Minari
 from vrl_envs.readers.vd4rl_config import VD4RL
+from vrl_envs.relabelling_config import Relabelled
 
 
 @hookimpl
 def vrl_environments() -> Mapping[str, type[EnvironmentConfig]]:
     """Name the environments."""
-    return {"dmc": DMC}
+    return {"dmc": DMC, "gym-mujoco": GymMuJoCo, "hiv": HIV}
 
 
 @hookimpl
 def vrl_datasets() -> Mapping[str, type[DatasetConfig]]:
     """Name the collected and the published datasets."""
-    return {"dmc": DMCDataset, "v-d4rl": VD4RL}
+    return {
+        "dmc": DMCDataset,
+        "gym-mujoco": GymMuJoCoDataset,
+        "hiv": HIVDataset,
+        "v-d4rl": VD4RL,
+        "d4rl": D4RL,
+        "minari": Minari,
+        "relabelled": Relabelled,
+    }

@@ -66,15 +66,17 @@ def jump_rewards(
     """Return the half-cheetah's rewards `(...)` of forward velocities and heights `(...)`."""
     bound = np.minimum if velocity_form == "capped" else np.maximum
     control = CHEETAH_CONTROL_WEIGHT * np.square(actions).sum(-1)
-    reward: np.ndarray = bound(velocity, LARGEST_VELOCITY) - control
-    return reward + weight * (height - INITIAL_HEIGHT)
+    rise = weight * (height - INITIAL_HEIGHT)
+    reward: np.ndarray = bound(velocity, LARGEST_VELOCITY) - control + rise
+    return reward
 
 
 def angle_rewards(velocities: np.ndarray, actions: np.ndarray, *, degrees: float) -> np.ndarray:
     """Return the ant's rewards `(...)` for running at an angle, of velocities `(..., 2)`."""
     angle = np.deg2rad(degrees)
-    along: np.ndarray = velocities[..., 0] * np.cos(angle) + velocities[..., 1] * np.sin(angle)
-    return along - ANT_CONTROL_WEIGHT * np.square(actions).sum(-1)
+    along = velocities[..., 0] * np.cos(angle) + velocities[..., 1] * np.sin(angle)
+    reward: np.ndarray = along - ANT_CONTROL_WEIGHT * np.square(actions).sum(-1)
+    return reward
 
 
 def logged_velocities(task: str, episode: Episode, observations: np.ndarray) -> np.ndarray:

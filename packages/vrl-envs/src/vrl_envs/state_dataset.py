@@ -101,7 +101,8 @@ class ReplayedStates:
 
     def _rewards(self, index: int, episode: Episode) -> np.ndarray:
         if isinstance(self.settings, HIV):
-            return episode.rewards * (self.settings.reward_scale / self.recorded["reward_scale"])
+            factor = self.settings.reward_scale / self.recorded["reward_scale"]
+            return np.asarray(episode.rewards * factor)
         if self.config.task in STANDARD_TASKS:
             return episode.rewards
         from vrl_envs.relabelling import task_rewards
@@ -122,9 +123,7 @@ class ReplayedStates:
                 )
 
 
-def play(
-    environment: Any, seed: int, act: Any, info: dict[str, Any] | None = None
-) -> Episode:
+def play(environment: Any, seed: int, act: Any, info: dict[str, Any] | None = None) -> Episode:
     """Let `act`, from an observation to an action, play the episode of a seed."""
     observation, _ = environment.reset(seed=seed)
     observations, actions, rewards, ended = [observation], [], [], [(False, False)]

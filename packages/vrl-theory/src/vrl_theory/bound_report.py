@@ -83,7 +83,7 @@ def judge(
     require_same_kind(run, store)
     assert run.penalty_config is not None  # `with_penalty` saw to both
     assert run.penalty_coefficient is not None
-    penalty = build_penalty(run.penalty_config, run, device)
+    penalty = build_penalty(run.penalty_config, device)
     with preserve_random_state(device):
         seed_everything(seed)
         found = expert_penalties(
@@ -176,7 +176,7 @@ def _draw_over_updates(axes: Axes, bounds: Sequence[EmpiricalBound]) -> None:
         known = [bound for bound in mine if bound.gap is not None]
         axes.plot(
             [bound.step for bound in known],
-            [bound.gap for bound in known],
+            [bound.gap or 0.0 for bound in known],
             "s:",
             color=colour,
             label=f"gap, {label}",
@@ -192,7 +192,7 @@ def _draw_over_penalty(axes: Axes, bounds: Sequence[EmpiricalBound]) -> None:
     for label, colour, mine in _by_label(known):
         axes.plot(
             [bound.mean_penalty for bound in mine],
-            [bound.gap for bound in mine],
+            [bound.gap or 0.0 for bound in mine],
             "s",
             color=colour,
             label=label,

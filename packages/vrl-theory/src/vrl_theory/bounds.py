@@ -140,7 +140,7 @@ class Guarantee:
     @property
     def supremum(self) -> Numbers:
         """Right side of Equation 10: largest eta - 2 lambda epsilon_u of a competitor."""
-        return self._lowered().max(-1)
+        return np.asarray(self._lowered().max(-1))
 
     @property
     def best_competitor(self) -> ndarray:
@@ -150,7 +150,7 @@ class Guarantee:
     @property
     def optimality_gap(self) -> Numbers:
         """eta(pi*) - eta(pi-hat), not negative."""
-        return self.optimal.eta - self.learned.eta
+        return np.asarray(self.optimal.eta - self.learned.eta)
 
     @property
     def gap_bound(self) -> Numbers:
@@ -212,7 +212,7 @@ def return_bounds(problem: Problem, policy: StateAction) -> ReturnBounds:
 
 def guarantee(
     problem: Problem,
-    others: Float[ndarray, "*mdp policy state action"] | None = None,
+    others: Float[ndarray, "*mdp other state action"] | None = None,
 ) -> Guarantee:
     """Compute Theorem 4.4: learn pi-hat in the penalised MDP and compare it with competitors.
 
@@ -248,7 +248,7 @@ def least_model_error(problem: Problem) -> Numbers:
 
 
 def _competitors(
-    problem: Problem, others: Float[ndarray, "*mdp policy state action"] | None
+    problem: Problem, others: Float[ndarray, "*mdp other state action"] | None
 ) -> tuple[PerPolicy, PerPolicy]:
     """Return eta and epsilon_u of all deterministic policies and of `others`."""
     mdp, family = problem.mdp, problem.mdp.family

@@ -86,7 +86,7 @@ def _judged(
     found = rollout_errors(
         run.model,
         store,
-        {name: build_penalty(config, run, device) for name, config in configs.items()},
+        {name: build_penalty(config, device) for name, config in configs.items()},
         find_simulator(store, registry),
         horizon=command.horizon,
         episodes=command.episodes,

@@ -33,7 +33,8 @@ def count_estimator(seen: StateAction, states: int, failure: float = 0.05) -> St
     pairs = seen.shape[-1] * seen.shape[-2]
     exponent = np.log(max(2.0**states - 2, 1.0) * pairs / failure)
     bound: ndarray = np.sqrt(2 * exponent / np.maximum(seen, 1e-9))
-    return np.minimum(bound, 2.0)
+    limited: ndarray = np.minimum(bound, 2.0)
+    return limited
 
 
 def disagreement_estimator(
@@ -45,7 +46,7 @@ def disagreement_estimator(
     the model itself, would have taught.
     """
     ensemble = resampled_models(model, seen, members, random)
-    mean = ensemble.mean(0, keepdims=True)
+    mean = np.broadcast_to(ensemble.mean(0), ensemble.shape)
     farthest: ndarray = np.asarray(functions.distance(ensemble, mean)).max(0)
     return farthest
 
@@ -57,9 +58,9 @@ def is_admissible(estimator: StateAction, error: StateAction) -> Bool[ndarray, "
 
 
 def admissibility_rate(
-    estimator: Float[ndarray, "..."],
-    error: Float[ndarray, "..."],
-    weight: Float[ndarray, "..."] | None = None,
+    estimator: Float[ndarray, "*place"],
+    error: Float[ndarray, "*place"],
+    weight: Float[ndarray, "*place"] | None = None,
 ) -> float:
     """Return the share of places where the estimator is at least the error.
 

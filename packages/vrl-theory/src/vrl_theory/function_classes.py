@@ -10,7 +10,7 @@ positive denominator, so every linear function of V is largest at a corner, and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from vrl_theory.metrics import (
 )
 
 
+@runtime_checkable
 class FunctionClass(Protocol):
     """A class F of functions on the states."""
 

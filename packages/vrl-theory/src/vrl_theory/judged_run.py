@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from vrl_core.evaluate_runs import parse_overrides
 from vrl_core.hooks import PenaltyConfig
 from vrl_core.protocols import EnsemblePrediction
 from vrl_core.registry import Registry
-from vrl_core.run_folder import Restored, RunFolder, restore
-from vrl_theory.rollout_model import RolloutModel, find_rollout_model
+from vrl_core.run_folder import RunFolder, restore
+from vrl_theory.rollout_model import RolloutModel, find_penalty_weight, find_rollout_model
 
 if TYPE_CHECKING:
     from vrl_core.store import Store
@@ -38,13 +38,11 @@ class JudgedRun:
     step: int
     spec: DataSpec
     model: RolloutModel
-    algorithm: Any
     penalty_config: PenaltyConfig | None
     """The penalty that the algorithm was trained with."""
     penalty_coefficient: float | None
     """Its weight in the reward (lambda), if the algorithm says."""
     discount: float
-    restored: Restored
 
     def policy_return(self) -> float | None:
         """Return the mean return of the evaluation at this checkpoint, or the last before it."""
@@ -68,7 +66,7 @@ def load_judged(folder: Path, registry: Registry, device: torch.device, step: in
     restored = restore(folder, registry, device, step)
     config, algorithm = restored.config.algorithm, restored.algorithm
     name = _name(config, registry)
-    weight = getattr(algorithm, "penalty_weight", None)
+    weight = find_penalty_weight(algorithm)
     penalty = getattr(config, "penalty", None)
     if weight is None and penalty is not None:
         weight = penalty.weight
@@ -78,11 +76,9 @@ def load_judged(folder: Path, registry: Registry, device: torch.device, step: in
         step=restored.step,
         spec=restored.spec,
         model=find_rollout_model(algorithm, name),
-        algorithm=algorithm,
         penalty_config=penalty,
         penalty_coefficient=None if weight is None else float(weight),
         discount=float(getattr(config, "discount", 0.99)),
-        restored=restored,
     )
 
 
@@ -112,12 +108,11 @@ def with_penalty(
     return run
 
 
-def build_penalty(config: PenaltyConfig, run: JudgedRun, device: torch.device) -> Penalty:
-    """Return the penalty's function on the run's device; raises `VRLError` when it cannot be."""
+def build_penalty(config: PenaltyConfig, device: torch.device) -> Penalty:
+    """Return the penalty's function; raises `VRLError` when the penalty cannot be had alone."""
     penalty = config.build()
     if isinstance(penalty, torch.nn.Module):
         penalty.to(device)
-    assert run.penalty_config is not None  # `with_penalty` saw to it
     return penalty
 
 

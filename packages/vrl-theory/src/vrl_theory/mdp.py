@@ -37,14 +37,14 @@ class FiniteMDP:
     that is no distribution, which it names.
     """
 
-    transition: Transition
-    """T(s' | s, a)."""
-    reward: StateAction
-    """r(s, a)."""
+    transition: ndarray
+    """T(s' | s, a), `(..., state, action, state)`."""
+    reward: ndarray
+    """r(s, a), `(..., state, action)`."""
     discount: float
     """gamma, in [0, 1)."""
-    initial: States
-    """mu_0(s)."""
+    initial: ndarray
+    """mu_0(s), `(..., state)`."""
 
     def __post_init__(self) -> None:
         """Copy the arrays as read-only float64, and check them."""
@@ -121,7 +121,8 @@ def check_distributions(rows: Float[ndarray, "*row outcome"], name: str) -> None
 
 def uniform_policy(mdp: FiniteMDP) -> StateAction:
     """Return the policy that takes all actions equally often."""
-    return np.full((*mdp.family, mdp.states, mdp.actions), 1.0 / mdp.actions)
+    policy: ndarray = np.full((*mdp.family, mdp.states, mdp.actions), 1.0 / mdp.actions)
+    return policy
 
 
 def deterministic_policies(states: int, actions: int) -> Float[ndarray, "policy state action"]:
@@ -132,7 +133,8 @@ def deterministic_policies(states: int, actions: int) -> Float[ndarray, "policy 
             f"{states} states and {actions} actions have {count} deterministic policies, more "
             f"than the {MOST_POLICIES} that are enumerated. Take fewer states or actions."
         )
-    return np.eye(actions)[np.array(list(product(range(actions), repeat=states)))]
+    policies: ndarray = np.eye(actions)[np.array(list(product(range(actions), repeat=states)))]
+    return policies
 
 
 def policy_transition(mdp: FiniteMDP, policy: StateAction) -> Float[ndarray, "*mdp state state"]:
@@ -150,7 +152,8 @@ def state_values(mdp: FiniteMDP, policy: StateAction) -> States:
 def action_values(mdp: FiniteMDP, values: States) -> StateAction:
     """Return Q(s, a) = r(s, a) + gamma E[V(s')]."""
     expected: ndarray = np.einsum("...sat,...t->...sa", mdp.transition, values)
-    return mdp.reward + mdp.discount * expected
+    worth: ndarray = mdp.reward + mdp.discount * expected
+    return worth
 
 
 def expected_return(mdp: FiniteMDP, policy: StateAction) -> Numbers:
@@ -163,7 +166,8 @@ def occupancy(mdp: FiniteMDP, policy: StateAction) -> StateAction:
     """Return rho(s, a), the discounted occupancy, which sums to 1 / (1 - gamma) (Section 3)."""
     chain = np.swapaxes(policy_transition(mdp, policy), -1, -2)
     visits = _solve(np.eye(mdp.states) - mdp.discount * chain, mdp.initial)
-    return visits[..., None] * policy
+    joint: ndarray = visits[..., None] * policy
+    return joint
 
 
 def optimal_policy(mdp: FiniteMDP) -> StateAction:
@@ -206,7 +210,7 @@ def _check_shapes(mdp: FiniteMDP) -> None:
         )
 
 
-def _place(bad: Bool[ndarray, "..."], name: str) -> str:
+def _place(bad: Bool[ndarray, "*place"], name: str) -> str:
     index = tuple(int(each) for each in np.argwhere(bad)[0])
     return _row(name, index)
 

@@ -79,9 +79,9 @@ def estimated_model(
     joint = visited[..., None] * mdp.transition
     flat = joint.reshape(*mdp.family, -1)
     counts = random.multinomial(samples, flat / flat.sum(-1, keepdims=True))
-    counts = counts.reshape(joint.shape) + prior
-    seen = counts.sum(-1) - prior * mdp.states
-    return _normalised(counts), seen
+    shaped = counts.reshape(joint.shape) + prior
+    seen = shaped.sum(-1) - prior * mdp.states
+    return _normalised(shaped), seen
 
 
 def resampled_models(

@@ -1,17 +1,20 @@
 """What the empirical bound asks of a learned model, and the models that answer.
 
 An algorithm of any package can be judged if it has a method `rollout_model()` that returns a
-`RolloutModel`. Without one, its attribute `model` or `dynamics` is looked at, and is either
+`RolloutModel`. Without one, its attribute `model` is looked at, and what that has as `ensemble`:
 
-- a latent world model: `encode(images)`, `infer(embeddings, actions).states` and
+- a latent world model has `encode(images)`, `infer(embeddings, actions).states` and
   `rssm.imagine_step(state, action) -> (state, EnsemblePrediction)`; states have `apply(change)`;
-- an ensemble on states: `predict(state, action) -> (mean, std)`, each `(member, batch, state + 1)`
-  with the reward last, and `state_size`; the algorithm's `elites`, if any, are the members drawn.
+- an ensemble on states has `predict(state, action) -> (mean, std)`, each `(member, batch, state +
+  1)` with the reward last, and `state_size`; the members drawn are the algorithm's `elites`, or its
+  `trainer`'s, if it has such.
+
+The penalty's weight in the reward is the algorithm's `penalty_weight`, or its model's `weight`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,6 +26,7 @@ ENCODED_TOGETHER = 128
 """Images that are encoded at once."""
 
 
+@runtime_checkable
 class RolloutModel(Protocol):
     """A learned model in which logged actions are imagined."""
 
@@ -53,7 +57,7 @@ class LatentRollouts:
 
     def start(self, observations: Observations, action: Tensor) -> Any:
         """Infer the episode's latents, sampled from the posteriors."""
-        chunks = observations["image"].split(ENCODED_TOGETHER)
+        chunks = torch.split(observations["image"], ENCODED_TOGETHER)
         embedding = torch.cat([self.model.encode(chunk) for chunk in chunks])
         observed = self.model.infer(embedding[None], action[None])
         return observed.states.apply(lambda part: part[0])
@@ -79,7 +83,7 @@ class StateRollouts:
     def step(self, state: Tensor, action: Tensor) -> tuple[Tensor, EnsemblePrediction]:
         """Draw next states, each from one of the elites (MOPO, Algorithm 2)."""
         mean, std = self.ensemble.predict(state, action)
-        known = torch.arange(len(mean)) if self.elites is None else self.elites
+        known = torch.arange(len(mean), device=state.device) if self.elites is None else self.elites
         chosen = torch.randint(len(known), (len(state),), device=state.device)
         member = known.to(state.device)[chosen]
         rows = torch.arange(len(state), device=state.device)
@@ -95,16 +99,25 @@ def find_rollout_model(algorithm: object, name: str) -> RolloutModel:
     if hasattr(algorithm, "rollout_model"):
         offered: RolloutModel = algorithm.rollout_model()
         return offered
-    for attribute in ("model", "dynamics"):
-        model = getattr(algorithm, attribute, None)
-        if all(hasattr(model, part) for part in ("encode", "infer", "rssm")):
-            return LatentRollouts(model)
-        if all(hasattr(model, part) for part in ("predict", "state_size")):
-            return StateRollouts(model, _elites(algorithm))
+    model = _model(algorithm)
+    for candidate in (model, getattr(model, "ensemble", None)):
+        if all(hasattr(candidate, part) for part in ("encode", "infer", "rssm")):
+            return LatentRollouts(candidate)
+        if all(hasattr(candidate, part) for part in ("predict", "state_size")):
+            return StateRollouts(candidate, _elites(algorithm))
     raise VRLError(
         f"{name} has no model to imagine with. Give a run of an algorithm that learns one, such as "
         "mopo, lompo or offline-dv2; one of another package needs a method rollout_model()."
     )
+
+
+def find_penalty_weight(algorithm: object) -> float | None:
+    """Return the penalty's weight (lambda) as the algorithm resolved it, if it says."""
+    for owner, attribute in ((algorithm, "penalty_weight"), (_model(algorithm), "weight")):
+        weight = getattr(owner, attribute, None)
+        if isinstance(weight, int | float):
+            return float(weight)
+    return None
 
 
 def select(state: Any, start: int, stop: int) -> Any:
@@ -114,6 +127,13 @@ def select(state: Any, start: int, stop: int) -> Any:
     return state.apply(lambda part: part[start:stop])
 
 
+def _model(algorithm: object) -> object:
+    return getattr(algorithm, "model", None)
+
+
 def _elites(algorithm: object) -> Tensor | None:
-    found = getattr(algorithm, "elites", None)
-    return None if found is None else torch.as_tensor(found)
+    for owner in (algorithm, getattr(algorithm, "trainer", None)):
+        found = getattr(owner, "elites", None)
+        if found is not None:
+            return torch.as_tensor(found)
+    return None

@@ -73,7 +73,7 @@ def expectation(visits: StateAction, quantity: StateAction) -> Numbers:
 
 def switched_returns(
     mdp: FiniteMDP, model: Transition, policy: StateAction, steps: int
-) -> Float[ndarray, "*mdp steps+1"]:
+) -> Float[ndarray, "*mdp switch"]:
     """Return W_0 .. W_steps: the returns when the model is left for the truth after j steps.
 
     W_0 is eta, W_infinity eta_hat, and W_{j+1} - W_j is gamma^{j+1} E[G] at step j (Appendix B).

@@ -135,7 +135,9 @@ class ProbabilisticEnsemble(nn.Module):
         mean, raw = torch.baddbmm(bias, value, weight).chunk(2, -1)
         return mean, self.bounded(raw)
 
-    def bounded(self, log_variance: MemberOutputs) -> MemberOutputs:
+    def bounded(
+        self, log_variance: Float[Tensor, "*batch output"]
+    ) -> Float[Tensor, "*batch output"]:
         """Return log variances between the learnt bounds, smoothly, by two softplus."""
         below = self.upper_bound - softplus(self.upper_bound - log_variance)
         return self.lower_bound + softplus(below - self.lower_bound)

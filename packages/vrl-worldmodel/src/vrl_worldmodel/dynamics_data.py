@@ -65,7 +65,8 @@ def read_dynamics_data(replay: Replay, config: DynamicsConfig, seed: int) -> Dyn
             f"The dynamics learn from transitions and hold out at least one; the data has "
             f"{len(rows)}. Collect more episodes."
         )
-    order = torch.randperm(len(rows), generator=_generator(replay.device, seed, SPLIT))
+    drawing = _generator(replay.device, seed, SPLIT)
+    order = torch.randperm(len(rows), generator=drawing, device=replay.device)
     holdout, training = rows[order[:held_out]], rows[order[held_out:]]
     fields = {name: _finite_field(replay, name) for name in (STATE, "action", "reward")}
     inputs, targets = _pairs(fields, training)

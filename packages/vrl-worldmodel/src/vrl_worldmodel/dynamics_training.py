@@ -105,10 +105,11 @@ class DynamicsTrainer:
         """
         loss, metrics = self.model.loss(*self._draw_batch())
         parameters = list(self.model.parameters())
-        for parameter, gradient in zip(
-            parameters, torch.autograd.grad(loss, parameters), strict=True
-        ):
-            parameter.grad = gradient
+        gradients = torch.autograd.grad(loss, parameters)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            # The fused optimiser reads memory in its order, whatever the strides say, and the
+            # heads' gradients are slices of one.
+            parameter.grad = gradient.contiguous()
         self.optimiser.step()
         self.position += self.config.batch_size
         return metrics | {"holdout_error": self.holdout_error.clone()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from vrl_core.errors import VRLError
 from vrl_core.protocols import EnsemblePrediction
-from vrl_worldmodel.dynamics import ProbabilisticEnsemble
 from vrl_worldmodel.model_replay import ImaginedSteps
 from vrl_worldmodel.simulator import ImaginedPenalty
 from vrl_worldmodel.terminations import Termination
@@ -21,11 +20,22 @@ Act = Callable[[Tensor], Tensor]
 """From states `(batch, state)` to actions `(batch, action)`."""
 
 
+@runtime_checkable
+class Ensemble(Protocol):
+    """What rollouts ask of a model, such as a `ProbabilisticEnsemble`."""
+
+    def predict(
+        self, state: Float[Tensor, "batch state"], action: Float[Tensor, "batch action"]
+    ) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation of next state, then reward, `(member, batch, feature)`."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class LearnedModel:
     """The model as an environment: a step draws what an elite predicts, less the penalty."""
 
-    ensemble: ProbabilisticEnsemble
+    ensemble: Ensemble
     penalty: ImaginedPenalty
     weight: float
     """Penalty weight (lambda)."""

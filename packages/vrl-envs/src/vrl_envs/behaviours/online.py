@@ -30,11 +30,12 @@ from vrl_envs.behaviours.state_replay import (
     read_state_replay,
     write_state_replay,
 )
-from vrl_envs.behaviours.training import part
+from vrl_envs.behaviours.training import optimiser_tensors, part, restore_optimisers
 from vrl_envs.gym_mujoco_config import GymMuJoCo
 from vrl_envs.hiv_config import HIV
 
 SAVE_SECONDS = 240.0
+EPISODE_STEPS = 1000  # at most, in Gymnasium's tasks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,7 @@ class OnlineRun:
         self.config, self.folder = config, folder
         environment: EnvironmentConfig = config.environment
         self.environment = environment.build()
-        self.limit = getattr(config.environment, "days", 1000)
+        self.limit = getattr(config.environment, "days", EPISODE_STEPS)
         sizes = (
             int(np.prod(self.environment.observation_space.shape or ())),
             int(np.prod(self.environment.action_space.shape or ())),
@@ -193,9 +194,7 @@ class OnlineRun:
         settings = asdict(self.config.environment)
         write_state_replay(self.replay_file, join(self.replay.episodes), settings)
         tensors = {f"agent.{k}": v for k, v in self.agent.state_dict().items()}
-        for name, optimiser in self.agent.optimisers.items():
-            for index, state in optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser.{name}.{index}.{k}": v for k, v in state.items()}
+        tensors |= optimiser_tensors(self.agent)
         tensors["torch_rng"] = torch.get_rng_state()
         counts = {
             "updates": self.updates,
@@ -220,13 +219,7 @@ class OnlineRun:
         # The replay is written first: a run that was cut off in between has more than it needs.
         for index in range(counts["episodes"]):
             self.replay.add(one_episode(replay, index))
-        for name, optimiser in self.agent.optimisers.items():
-            state: dict[int, dict[str, torch.Tensor]] = {}
-            for key, value in part(tensors, f"optimiser.{name}.").items():
-                index, _, entry = key.partition(".")
-                state.setdefault(int(index), {})[entry] = value
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": state, "param_groups": groups})
+        restore_optimisers(self.agent, tensors)
         torch.set_rng_state(tensors["torch_rng"])
 
     def run(self) -> Iterator[dict[str, Any]]:

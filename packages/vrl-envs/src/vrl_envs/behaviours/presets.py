@@ -7,7 +7,11 @@ from dataclasses import replace
 
 from vrl_core.errors import unknown_name
 from vrl_core.soft_actor_critic import SoftActorCriticConfig
+from vrl_envs.behaviours.online import OnlineTraining
 from vrl_envs.behaviours.training import BehaviourTraining
+from vrl_envs.gym_mujoco_config import STANDARD_TASKS, GymMuJoCo
+from vrl_envs.gym_mujoco_config import TASKS as GYM_TASKS
+from vrl_envs.hiv_config import HIV, HIV_TASK
 
 _PAPER_PACE = SoftActorCriticConfig(hidden_sizes=(256, 256), learning_rate=1e-4)
 
@@ -80,7 +84,7 @@ PRESETS: Mapping[tuple[str, str], BehaviourTraining] = {
     ),
     ("cheetah_run", "expert"): BehaviourTraining(
         task="cheetah_run",
-        steps=60_000,
+        steps=80_000,
         seed=9,
         evaluate_every=10_000,
         evaluation_episodes=5,
@@ -107,3 +111,26 @@ def preset(task: str, name: str) -> BehaviourTraining:
     if name not in names:
         raise unknown_name(f"training preset of {task}", name, names)
     return PRESETS.get((task, name)) or replace(PRESETS["walker_walk", name], task=task)
+
+
+HIV_REWARD_SCALE = 1e-4
+"""Makes a day's reward of the order of one, as soft actor-critic's temperature expects."""
+
+
+def online_preset(task: str, name: str) -> OnlineTraining:
+    """Return the settings of a state task's training: soft actor-critic's published ones.
+
+    `mixed` is MOPO's buffer: the first 200,000 steps on HIV (Appendix F), a million for its two
+    tasks of other rewards (Section 5.2), and 200,000 elsewhere, as D4RL's largest; `expert`
+    goes on to a million everywhere. Raises `VRLError` for another preset or task.
+    """
+    if name not in ("mixed", "expert"):
+        raise unknown_name(f"training preset of {task}", name, ("mixed", "expert"))
+    if task == HIV_TASK:
+        environment: GymMuJoCo | HIV = HIV(reward_scale=HIV_REWARD_SCALE)
+    elif task in GYM_TASKS:
+        environment = GymMuJoCo(task=task)
+    else:
+        raise unknown_name("state task", task, (*GYM_TASKS, HIV_TASK))
+    short = name == "mixed" and (task in STANDARD_TASKS or task == HIV_TASK)
+    return OnlineTraining(task=task, environment=environment, steps=200_000 if short else 1_000_000)

@@ -5,11 +5,20 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
 from vrl_core.errors import VRLError
 from vrl_envs.dmc_tasks import check_task
+from vrl_envs.gym_mujoco_config import TASKS as GYM_TASKS
+from vrl_envs.hiv_config import HIV_TASK
+
+if TYPE_CHECKING:
+    from vrl_envs.behaviours.online import OnlineRun
+    from vrl_envs.behaviours.training import BehaviourRun
+
+STATE_TASKS = (*GYM_TASKS, HIV_TASK)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +28,7 @@ class TrainBehaviour:
     output: Path
     """Folder of the run: settings, metrics, a policy for every evaluation."""
     task: str = "walker_walk"
-    """dm_control task."""
+    """dm_control task, Gymnasium MuJoCo task such as `halfcheetah`, or `hiv`."""
     preset: str = "expert"
     """`expert`; `mixed`: slow learning, for the medium policy and the replay; `gait`, `stride` and
     `sprint`: what the cheetah's expert starts from, one after the other."""
@@ -33,21 +42,12 @@ class TrainBehaviour:
 
 def train(arguments: TrainBehaviour) -> None:
     """Run the training and print a line for each evaluation. Raises `VRLError` for bad names."""
-    check_task(arguments.task)
+    if arguments.task not in STATE_TASKS:
+        check_task(arguments.task)
     import torch
 
-    from vrl_envs.behaviours.presets import preset
-    from vrl_envs.behaviours.training import BehaviourRun
-
-    config = preset(arguments.task, arguments.preset)
-    if arguments.steps is not None:
-        config = replace(config, steps=arguments.steps)
-    if arguments.seed is not None:
-        config = replace(config, seed=arguments.seed)
-    if arguments.start_from is not None:
-        config = replace(config, start_from=str(arguments.start_from))
     torch.set_num_threads(1)  # these networks are too small to share
-    for record in BehaviourRun(config, arguments.output).run():
+    for record in open_run(arguments).run():
         if "evaluation" in record:
             returns = record["evaluation"]
             print(
@@ -55,6 +55,35 @@ def train(arguments: TrainBehaviour) -> None:
                 f"(lowest {min(returns):6.1f}), {record['seconds']:.0f} s",
                 flush=True,
             )
+
+
+def open_run(arguments: TrainBehaviour) -> BehaviourRun | OnlineRun:
+    """Open the run that the arguments ask for."""
+    changes: dict[str, Any] = {
+        name: value
+        for name, value in (("steps", arguments.steps), ("seed", arguments.seed))
+        if value is not None
+    }
+    if arguments.task in STATE_TASKS:
+        return _online_run(arguments, changes)
+    from vrl_envs.behaviours.presets import preset
+    from vrl_envs.behaviours.training import BehaviourRun
+
+    config = replace(preset(arguments.task, arguments.preset), **changes)
+    if arguments.start_from is not None:
+        config = replace(config, start_from=str(arguments.start_from))
+    return BehaviourRun(config, arguments.output)
+
+
+def _online_run(arguments: TrainBehaviour, changes: dict[str, Any]) -> OnlineRun:
+    from vrl_envs.behaviours.online import OnlineRun
+    from vrl_envs.behaviours.presets import online_preset
+
+    if arguments.start_from is not None:
+        raise VRLError(f"Training on {arguments.task} begins anew; it takes no --start-from.")
+    return OnlineRun(
+        replace(online_preset(arguments.task, arguments.preset), **changes), arguments.output
+    )
 
 
 if __name__ == "__main__":

@@ -265,9 +265,7 @@ class BehaviourRun:
         """Write everything that a resumed run needs, replacing the previous file at once."""
         tensors = {f"agent.{k}": v for k, v in self.agent.state_dict().items()}
         tensors |= {f"replay.{k}": v for k, v in self.replay.state().items()}
-        for name, optimiser in self.agent.optimisers.items():
-            for index, state in optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser.{name}.{index}.{k}": v for k, v in state.items()}
+        tensors |= optimiser_tensors(self.agent)
         tensors["torch_rng"] = torch.get_rng_state()
         note = {"rng": json.dumps(self.rng.bit_generator.state), "updates": str(self.updates)}
         with replacing(self.folder / "resume.safetensors") as partial:
@@ -283,13 +281,7 @@ class BehaviourRun:
         self.updates = int(note["updates"])
         self.agent.load_state_dict(part(tensors, "agent."))
         self.replay.restore(part(tensors, "replay."))
-        for name, optimiser in self.agent.optimisers.items():
-            state: dict[int, dict[str, torch.Tensor]] = {}
-            for key, value in part(tensors, f"optimiser.{name}.").items():
-                index, _, field = key.partition(".")
-                state.setdefault(int(index), {})[field] = value
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": state, "param_groups": groups})
+        restore_optimisers(self.agent, tensors)
         torch.set_rng_state(tensors["torch_rng"])
 
     def run(self) -> Iterator[dict[str, Any]]:
@@ -315,3 +307,24 @@ class BehaviourRun:
 def part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     """The tensors under a prefix, without it."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def optimiser_tensors(agent: SoftActorCritic) -> dict[str, torch.Tensor]:
+    """The states of an agent's optimisers, by `optimiser.<name>.<parameter>.<entry>`."""
+    return {
+        f"optimiser.{name}.{index}.{entry}": value
+        for name, optimiser in agent.optimisers.items()
+        for index, state in optimiser.state_dict()["state"].items()
+        for entry, value in state.items()
+    }
+
+
+def restore_optimisers(agent: SoftActorCritic, tensors: dict[str, torch.Tensor]) -> None:
+    """Put `optimiser_tensors` back."""
+    for name, optimiser in agent.optimisers.items():
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in part(tensors, f"optimiser.{name}.").items():
+            index, _, entry = key.partition(".")
+            state.setdefault(int(index), {})[entry] = value
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": state, "param_groups": groups})

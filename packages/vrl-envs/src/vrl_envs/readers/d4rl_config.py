@@ -1,0 +1,50 @@
+"""The configuration that names a D4RL file. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vrl_core.hooks import DatasetConfig
+from vrl_envs.config import check_choice
+
+if TYPE_CHECKING:
+    from vrl_envs.readers.d4rl_dataset import D4RLDataset
+
+TerminalObservation = Literal["repeat", "drop"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class D4RL(DatasetConfig):
+    """Episodes in a D4RL `.hdf5` file: flat tables, states only."""
+
+    path: str
+    """The file, such as `halfcheetah_medium-v2.hdf5`."""
+    task: str | None = None
+    """Task, such as `halfcheetah`; read off the file's name unless given."""
+    quality: str | None = None
+    """Behaviour, such as `medium`; read off the file's name unless given."""
+    terminal_observation: TerminalObservation = "repeat"
+    """What files without `next_observations` lack is the state that a termination led to:
+    `repeat` the last state in its place (right for values, wrong for one row of a learned model),
+    or `drop` that step, and with it the termination."""
+
+    def __post_init__(self) -> None:
+        check_choice("terminal_observation", self.terminal_observation, ("repeat", "drop"))
+
+    def build(self) -> D4RLDataset:
+        """Open the file and find its episodes.
+
+        Raises `VRLError` when it is missing, damaged, or not of this format.
+        """
+        from vrl_envs.readers.d4rl_dataset import D4RLDataset
+
+        return D4RLDataset(self)
+
+    @classmethod
+    def recognises(cls, path: str | Path) -> bool:
+        """Return whether a file has D4RL's tables."""
+        from vrl_envs.readers.d4rl_dataset import looks_like_d4rl
+
+        return looks_like_d4rl(Path(path))

@@ -1,0 +1,154 @@
+"""D4RL's files: alignment, timeouts, what terminations led to, damage, and names."""
+
+import h5py
+import numpy as np
+import pytest
+
+import vrl_envs.plugin
+from vrl_core.commands.data_sources import _recognised
+from vrl_core.config import from_data
+from vrl_core.errors import VRLError
+from vrl_core.registry import Registry
+from vrl_core.testing import check_dataset
+from vrl_envs.readers.d4rl_config import D4RL
+from vrl_envs.readers.d4rl_dataset import episode_bounds, names_of
+from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
+
+ROWS = 9
+
+
+def write_tables(path, *, following=False, timeouts=(4,), terminals=(7,), column=False, **changes):
+    """Rows 0 to 4 time out, 5 to 7 terminate, 8 is cut off; observation t is t, reward 10 t."""
+    rows = np.arange(ROWS, dtype=np.float32)
+    marks = {name: np.zeros(ROWS, bool) for name in ("terminals", "timeouts")}
+    marks["terminals"][list(terminals)] = True
+    tables = {
+        "observations": np.repeat(rows[:, None], 17, 1),
+        "actions": np.repeat(rows[:, None] / 10, 6, 1),
+        "rewards": rows * 10,
+        "terminals": marks["terminals"],
+    }
+    if timeouts is not None:
+        marks["timeouts"][list(timeouts)] = True
+        tables["timeouts"] = marks["timeouts"]
+    if following:
+        tables["next_observations"] = tables["observations"] + 0.5
+    if column:
+        tables |= {name: tables[name][:, None] for name in ("rewards", "terminals")}
+    with h5py.File(path, "w") as file:
+        for name, table in (tables | changes).items():
+            if table is not None:
+                file.create_dataset(name, data=table)
+    return path
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "halfcheetah_medium-v2.hdf5"
+
+
+def seen(episode):
+    return episode.observations["state"][:, 0].tolist()
+
+
+@pytest.mark.parametrize("column", [False, True])
+def test_files_with_next_observations_are_whole(path, column):
+    dataset = D4RL(path=str(write_tables(path, following=True, column=column))).build()
+    assert len(dataset) == 3
+    first, second, third = (dataset[index] for index in range(3))
+    assert seen(first) == [0, 1, 2, 3, 4, 4.5]
+    assert first.rewards.tolist() == [0, 10, 20, 30, 40]
+    np.testing.assert_allclose(first.actions[:, 0], [0, 0.1, 0.2, 0.3, 0.4], rtol=1e-6)
+    assert (first.terminations.any(), first.truncations.tolist()) == (False, [False] * 4 + [True])
+    assert seen(second) == [5, 6, 7, 7.5]
+    assert (second.terminations.tolist(), second.truncations.any()) == ([False, False, True], False)
+    assert seen(third) == [8, 8.5]
+    assert third.truncations.tolist() == [True]
+
+
+def test_without_next_observations_a_timeouts_row_is_the_last_state(path):
+    with pytest.warns(IncompleteDataWarning) as warned:
+        dataset = D4RL(path=str(write_tables(path))).build()
+    assert "1 terminations led to are not in the file" in str(warned[1].message)
+    assert "1 episodes of a single row" in str(warned[0].message)
+    assert len(dataset) == 2
+    assert seen(dataset[0]) == [0, 1, 2, 3, 4]
+    assert dataset[0].rewards.tolist() == [0, 10, 20, 30]
+    assert dataset[0].truncations.tolist() == [False] * 3 + [True]
+    # never row 8, the first of the next episode, which D4RL's own loader puts there
+    assert seen(dataset[1]) == [5, 6, 7, 7]
+    assert dataset[1].terminations.tolist() == [False, False, True]
+
+
+@pytest.mark.filterwarnings("ignore::vrl_envs.readers.vd4rl_dataset.IncompleteDataWarning")
+def test_terminations_of_unknown_outcome_can_be_dropped(path):
+    config = D4RL(path=str(write_tables(path)), terminal_observation="drop")
+    episode = config.build()[1]
+    assert seen(episode) == [5, 6, 7]
+    assert (episode.terminations.any(), episode.truncations.tolist()) == (False, [False, True])
+    assert episode.rewards.tolist() == [50, 60]
+    check_dataset(config, episodes=2, spawn=False)
+
+
+def test_files_from_before_timeouts_are_cut_at_the_time_limit(path):
+    terminals = np.zeros(3500, bool)
+    terminals[[1200, 1300]] = True
+    found = episode_bounds({"terminals": terminals}, path)
+    assert [(each.start, each.stop, each.terminated) for each in found] == [
+        (0, 1000, False),
+        (1000, 1201, True),
+        (1201, 1301, True),
+        (1301, 2301, False),
+        (2301, 3301, False),
+        (3301, 3500, False),
+    ]
+
+
+def test_names_tell_task_and_quality(path):
+    for name, wanted in {
+        "halfcheetah_medium-v2": ("halfcheetah", "medium"),
+        "hopper_medium_replay-v2": ("hopper", "mixed"),
+        "walker_mixed": ("walker2d", "mixed"),
+        "walker2d-medium-expert-v1": ("walker2d", "medium_expert"),
+        "ant_full_replay-v2": ("ant", "full_replay"),
+        "kitchen_microwave-v0": (None, None),
+    }.items():
+        assert names_of(path.with_name(name + ".hdf5")) == wanted
+
+
+def test_the_environment_is_found_and_the_format_recognised(path):
+    write_tables(path, following=True)
+    registry = Registry(installed=False, modules=(vrl_envs.plugin,))
+    spec = D4RL(path=str(path)).build().spec
+    environment = from_data("environments", dict(spec.environment), registry)
+    assert (environment.task, environment.version) == ("halfcheetah", "v4")
+    assert (spec.behaviour, spec.source) == ("medium", "D4RL")
+    assert _recognised(path, registry) == "d4rl"
+    renamed = D4RL(path=str(path), task="hopper", quality="mine").build().spec
+    assert (renamed.environment, renamed.behaviour) == (None, "mine")
+    other = path.with_name("text.hdf5")
+    other.write_text("no HDF5")
+    assert not D4RL.recognises(other)
+    assert not D4RL.recognises(path.parent)
+
+
+def test_bad_files_are_explained(path):
+    with pytest.raises(VRLError, match="There is no file"):
+        D4RL(path=str(path)).build()
+    path.write_text("no HDF5")
+    with pytest.raises(VRLError, match="cannot be read"):
+        D4RL(path=str(path)).build()
+    write_tables(path, actions=None)
+    with pytest.raises(VRLError, match="has no actions"):
+        D4RL(path=str(path)).build()
+    write_tables(path, rewards=np.zeros(5))
+    with pytest.raises(VRLError, match="different lengths"):
+        D4RL(path=str(path)).build()
+    write_tables(path, following=True, actions=np.full((ROWS, 6), 3.0))
+    with pytest.raises(VRLError, match="actions of size 3"):
+        D4RL(path=str(path)).build()[0]
+    unnamed = write_tables(path.with_name("mine.hdf5"), following=True)
+    with pytest.raises(VRLError, match="does not tell the task"):
+        D4RL(path=str(unnamed)).build()
+    with pytest.raises(VRLError, match="terminal_observation"):
+        D4RL(path=str(path), terminal_observation="keep")

@@ -1,0 +1,122 @@
+"""Online training on state tasks: bootstrapping, resuming, and its folder as a dataset."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from vrl_core.errors import VRLError
+from vrl_core.soft_actor_critic import SoftActorCriticConfig
+from vrl_envs.behaviours.online import OnlineRun, OnlineTraining, TransitionReplay, keep_policy
+from vrl_envs.behaviours.presets import online_preset
+from vrl_envs.behaviours.state_replay import StateReplay, read_state_replay
+from vrl_envs.behaviours.train import TrainBehaviour, train
+from vrl_envs.gym_mujoco_config import GymMuJoCo, GymMuJoCoDataset
+from vrl_envs.hiv_config import HIV, HIVDataset
+
+TINY = OnlineTraining(
+    task="hiv",
+    environment=HIV(days=10, reward_scale=1e-4),
+    steps=50,
+    random_steps=20,
+    updates_per_step=0.5,
+    batch_size=8,
+    evaluate_every=20,
+    evaluation_episodes=1,
+    agent=SoftActorCriticConfig(hidden_sizes=(8,)),
+)
+
+
+class FixedRows:
+    """Stands in for a generator: draws the rows it was given."""
+
+    def integers(self, upper, size):
+        assert (upper, size) == (4, 4)
+        return np.arange(4)
+
+
+def test_transitions_bootstrap_except_from_terminations():
+    replay = TransitionReplay(10, 1, 1)
+    for first, terminated in ((0.0, True), (5.0, False)):
+        states = np.array([[first], [first + 1], [first + 2]], np.float32)
+        replay.add(
+            StateReplay(
+                observations=states,
+                actions=states[:-1],
+                rewards=states[1:, 0],
+                velocities=np.zeros((2, 2), np.float32),
+                lengths=np.array([2]),
+                terminated=np.array([terminated]),
+            )
+        )
+    batch = replay.batch(FixedRows(), 4, 0.9)
+    assert batch.observation[:, 0].tolist() == [0, 1, 5, 6]
+    assert batch.next_observation[:, 0].tolist() == [1, 2, 6, 7]
+    assert batch.reward.tolist() == [1, 2, 6, 7]
+    np.testing.assert_allclose(batch.discount, [0.9, 0, 0.9, 0.9])
+
+
+def test_a_resumed_run_equals_one_without_a_stop(tmp_path):
+    whole = OnlineRun(TINY, tmp_path / "whole")
+    list(whole.run())
+    list(OnlineRun(replace(TINY, steps=30), tmp_path / "stopped").run())
+    torch.manual_seed(456)  # a fresh process has another generator state
+    resumed = OnlineRun(TINY, tmp_path / "stopped")
+    assert resumed.replay.steps == 30
+    list(resumed.run())
+    assert (resumed.updates, whole.updates) == (15, 15)
+    for name, value in whole.agent.state_dict().items():
+        assert value.equal(resumed.agent.state_dict()[name]), name
+    one, two = (read_state_replay(run.replay_file)[0] for run in (whole, resumed))
+    for name, values in vars(one).items():
+        np.testing.assert_array_equal(values, getattr(two, name))
+
+
+def test_a_runs_folder_is_a_folder_of_behaviours(tmp_path):
+    run = OnlineRun(TINY, tmp_path)
+    records = list(run.run())
+    settings = {"behaviours": str(tmp_path), "days": 10, "reward_scale": 1e-4}
+    mixed = HIVDataset(quality="mixed", **settings).build()
+    assert len(mixed) == 5
+    for episode, record in zip(mixed, records, strict=True):
+        assert episode.undiscounted_return == pytest.approx(record["return"], rel=1e-6)
+    expert = HIVDataset(quality="expert", episodes=1, **settings).build()[0]
+    assert np.isfinite(expert.rewards).all()
+    keep_policy(tmp_path / "steps/step_00000040.safetensors", tmp_path, "hiv", "medium")
+    medium = HIVDataset(quality="medium", episodes=1, **settings).build()[0]
+    assert (medium.actions != expert.actions).any()
+    with pytest.raises(VRLError, match=r"There are: step_00000020\.safetensors"):
+        keep_policy(tmp_path / "steps/step_00000041.safetensors", tmp_path, "hiv", "medium")
+
+
+def test_velocities_are_kept_for_relabelling(tmp_path):
+    config = replace(TINY, task="ant_forward", environment=GymMuJoCo(task="ant_forward"), steps=5)
+    run = OnlineRun(config, tmp_path)
+    run.collect()
+    run.save()
+    settings = {"quality": "mixed", "behaviours": str(tmp_path)}
+    angled = GymMuJoCoDataset(task="ant_angle_90", **settings).build()[0]
+    velocities = run.replay.episodes[0].velocities
+    control = 0.5 * np.square(angled.actions).sum(-1)
+    np.testing.assert_allclose(angled.rewards, velocities[:, 1] - control, atol=1e-5)
+    forward = GymMuJoCoDataset(task="ant_forward", **settings).build()[0]
+    np.testing.assert_allclose(forward.rewards, run.replay.episodes[0].rewards, atol=1e-5)
+
+
+def test_presets_are_the_papers_buffers():
+    assert online_preset("hiv", "mixed").steps == 200_000
+    assert online_preset("halfcheetah_capped", "mixed").steps == 1_000_000
+    assert online_preset("hopper", "expert").steps == 1_000_000
+    for task, name in (("hiv", "medum"), ("halfchetah", "mixed")):
+        with pytest.raises(VRLError, match="Known"):
+            online_preset(task, name)
+
+
+def test_the_command_trains_state_tasks(tmp_path):
+    with pytest.raises(VRLError, match="takes no --start-from"):
+        train(TrainBehaviour(output=tmp_path, task="hiv", preset="mixed", start_from=tmp_path))
+    train(TrainBehaviour(output=tmp_path, task="hiv", preset="mixed", steps=1, seed=3))
+    replay, environment = read_state_replay(tmp_path / "replays/hiv.safetensors")
+    assert (len(replay), int(replay.lengths[0])) == (1, 400)
+    assert environment["reward_scale"] == pytest.approx(1e-4)
