@@ -23,11 +23,12 @@ def test_the_packages_of_the_project_add_what_they_should(tmp_path):
     assert found["problems"] == []
     adds = {plugin["distribution"]: plugin["adds"] for plugin in found["plugins"]}
     assert {"bc", "cql", "drq-bc"} <= set(adds["vrl-modelfree"]["algorithms"])
-    world_models = {"lmbrl", "lompo", "offline-dv2", "offline-slac"}
+    world_models = {"lmbrl", "lompo", "mbpo", "mopo", "offline-dv2", "offline-slac"}
     assert world_models == set(adds["vrl-worldmodel"]["algorithms"])
     assert adds["vrl-worldmodel"]["commands"] == ["imagine", "penalties"]
     assert "mean-disagreement" in adds["vrl-worldmodel"]["penalties"]
-    assert "dmc" in adds["vrl-envs"]["environments"]
+    assert adds["vrl-theory"]["commands"] == ["theory"]
+    assert adds["vrl-envs"]["environments"] == ["dmc", "gym-mujoco", "hiv"]
     assert {"dmc", "v-d4rl"} <= set(adds["vrl-envs"]["datasets"])
     assert adds["vrl-core"]["datasets"] == ["store"]
     assert all(all(texts.values()) for texts in found["help"].values())

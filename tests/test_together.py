@@ -50,9 +50,9 @@ def test_every_package_adds_its_plugins_and_none_is_set_aside(tmp_path):
     assert listing["problems"] == []
     adds = {plugin["distribution"]: plugin["adds"] for plugin in listing["plugins"]}
     assert set(ALGORITHMS) <= set(adds["vrl-modelfree"]["algorithms"])
-    assert adds["vrl-envs"]["environments"] == ["dmc"]
+    assert "dmc" in adds["vrl-envs"]["environments"]
     assert "store" in adds["vrl-core"]["datasets"]
-    assert adds["vrl-worldmodel"]["algorithms"] == sorted(WORLD_MODELS)
+    assert set(WORLD_MODELS) <= set(adds["vrl-worldmodel"]["algorithms"])
 
 
 def test_collected_data_is_whole_and_described(collected):

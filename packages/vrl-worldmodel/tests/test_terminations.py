@@ -61,7 +61,7 @@ def test_a_task_has_the_rule_of_its_family(task, rule):
     assert termination_rule("task", task, 17) is RULES[rule]
 
 
-@pytest.mark.parametrize("task", ["antmaze", "walker_walk", "tiny"])
+@pytest.mark.parametrize("task", ["antmaze", "walker_walk", "hopper_hop", "humanoid_walk", "tiny"])
 def test_a_task_without_a_rule_needs_one_named(task):
     with pytest.raises(VRLError, match="termination") as refusal:
         termination_rule("task", task, 17)

@@ -71,6 +71,10 @@ RULES: Mapping[str, Termination] = {
 
 _FAMILIES = {**{name: name for name in RULES if name != "never"}, "hiv": "never"}
 """Rule of each family of tasks; a task belongs to the family whose name its own begins with."""
+_OF_DM_CONTROL = {f"hopper_{name}" for name in ("hop", "stand")} | {
+    f"humanoid_{name}" for name in ("run", "run_pure_state", "stand", "walk")
+}
+"""Tasks of the DeepMind Control Suite, whose states are others and whose episodes never end."""
 
 
 def termination_rule(
@@ -93,7 +97,8 @@ def termination_rule(
 def _rule_of_task(task: str) -> str:
     words = task_words(task)
     for family, rule in _FAMILIES.items():
-        if words == family or words.startswith(f"{family}_"):
+        named = words == family or words.startswith(f"{family}_")
+        if named and words not in _OF_DM_CONTROL:
             return rule
     problem = unknown_name("termination rule for the task", task, _FAMILIES)
     raise VRLError(
