@@ -5,7 +5,8 @@ import torch
 
 from vrl_core.episodes import DataSpec, FieldSpec
 from vrl_core.errors import VRLError
-from vrl_modelfree.encoder import Encoder, image_shape, normalise, smallest_size
+from vrl_core.images import image_shape
+from vrl_modelfree.encoder import Encoder, normalise, smallest_size
 
 PAPER = {"frame_stack": 3, "channels": (32, 32, 32, 32), "strides": (2, 1, 1, 1)}
 

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from vrl_core.episodes import DataSpec
 from vrl_core.errors import VRLError
 
 KERNEL = 3
@@ -84,20 +83,6 @@ def smallest_size(strides: Sequence[int]) -> int:
     for stride in reversed(strides):
         size = (size - 1) * stride + KERNEL
     return size
-
-
-def image_shape(spec: DataSpec, algorithm: str) -> tuple[int, int, int]:
-    """Return (height, width, channel) of the data's images; raises `VRLError` without any."""
-    field = spec.observations.get("image")
-    if field is None or len(field.shape) != 3 or field.dtype != "uint8":
-        found = {name: (value.shape, value.dtype) for name, value in spec.observations.items()}
-        raise VRLError(
-            f"{algorithm} learns from an observation field `image` of shape (height, width, "
-            f"channel) and dtype uint8; this data has {found or 'no observations'}. "
-            "Use a dataset with images, or an algorithm for state vectors."
-        )
-    height, width, channel = field.shape
-    return height, width, channel
 
 
 def _convolution(inputs: int, outputs: int, stride: int) -> nn.Conv2d:

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from vrl_core.device import resolve_precision
 from vrl_core.episodes import DataSpec
+from vrl_core.images import image_shape
 from vrl_core.protocols import Observations
 from vrl_modelfree.actor_critic import Actor, noise_deviation
 from vrl_modelfree.augment import random_shift
 from vrl_modelfree.config import PixelConfig
-from vrl_modelfree.encoder import Encoder, image_shape
+from vrl_modelfree.encoder import Encoder
 from vrl_modelfree.policy import StackedFramesPolicy
 
 

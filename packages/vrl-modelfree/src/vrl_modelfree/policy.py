@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vrl_core.errors import VRLError
+from vrl_core.images import images_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class StackedFramesPolicy:
         Of `observations` it reads `image`, `(environments, height, width, channel)` uint8.
         Raises `VRLError` when the images are not like those of the training data.
         """
-        frames = self._push(self._image(observations, state.environments), state)
+        frames = self._push(images_of(observations, self.image_shape, state.environments), state)
         with torch.no_grad():
             action = self.mean_action(torch.from_numpy(frames).to(self.device))
         return action.float().cpu().numpy(), FrameMemory(state.environments, frames)
@@ -53,15 +53,3 @@ class StackedFramesPolicy:
         if state.frames is None:  # an episode's first frame stands for those before it
             return np.repeat(image[:, None], self.frame_stack, axis=1)
         return np.concatenate((state.frames[:, 1:], image[:, None]), axis=1)
-
-    def _image(self, observations: Mapping[str, np.ndarray], environments: int) -> np.ndarray:
-        image = observations.get("image")
-        wanted = (environments, *self.image_shape)
-        if image is None or image.shape != wanted or image.dtype != np.uint8:
-            found = {name: (value.shape, str(value.dtype)) for name, value in observations.items()}
-            raise VRLError(
-                f"This policy was trained on images {self.image_shape} (height, width, channel) "
-                f"and expects a field `image` of shape {wanted}, uint8; the environment gives "
-                f"{found}. Evaluate in an environment with the training data's image size."
-            )
-        return image

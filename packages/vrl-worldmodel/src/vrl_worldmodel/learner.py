@@ -13,6 +13,7 @@ from torch import Tensor
 from vrl_core.device import resolve_precision
 from vrl_core.episodes import DataSpec
 from vrl_core.errors import VRLError
+from vrl_core.images import image_shape
 from vrl_core.protocols import Metrics, Phase, SequenceBatch, Sequences
 from vrl_core.replay import Replay
 from vrl_worldmodel.config import WorldModelAlgorithmConfig
@@ -183,17 +184,3 @@ class WorldModelLearner:
             self.model_source = ModelSource(**state["model_source"])
         else:
             self.model_optimiser.load_state_dict(state["model_optimiser"])
-
-
-def image_shape(spec: DataSpec, algorithm: str) -> tuple[int, int, int]:
-    """Return (height, width, channel) of the data's images; raises `VRLError` without any."""
-    field = spec.observations.get("image")
-    if field is None or len(field.shape) != 3 or field.dtype != "uint8":
-        found = {name: (value.shape, value.dtype) for name, value in spec.observations.items()}
-        raise VRLError(
-            f"{algorithm} learns from an observation field `image` of shape (height, width, "
-            f"channel) and dtype uint8; this data has {found or 'no observations'}. "
-            "Use a dataset with images, or an algorithm for state vectors."
-        )
-    height, width, channel = field.shape
-    return height, width, channel

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vrl_core.counter_rng import mix
-from vrl_core.errors import VRLError
+from vrl_core.images import images_of
 from vrl_worldmodel.rssm import LatentState
 from vrl_worldmodel.world_model import WorldModel
 
@@ -62,7 +62,7 @@ class RecurrentPolicy:
         Of `observations` it reads `image`, `(environments, height, width, channel)` uint8.
         Raises `VRLError` when the images are not like those of the training data.
         """
-        image = self._image(observations, state.environments)
+        image = images_of(observations, self.image_shape, state.environments)
         with self.autocast():
             embedding = self.model.encode(torch.from_numpy(image).to(self.device))
             latent = self._infer(embedding, state)
@@ -82,15 +82,3 @@ class RecurrentPolicy:
         """Return the noise `(1, ...)` that every episode's step of this number is drawn with."""
         generator = torch.Generator(self.device).manual_seed(mix(step) >> 1)
         return self.model.rssm.draw_noise(1, generator=generator)
-
-    def _image(self, observations: Mapping[str, np.ndarray], environments: int) -> np.ndarray:
-        image = observations.get("image")
-        wanted = (environments, *self.image_shape)
-        if image is None or image.shape != wanted or image.dtype != np.uint8:
-            found = {name: (value.shape, str(value.dtype)) for name, value in observations.items()}
-            raise VRLError(
-                f"This policy was trained on images {self.image_shape} (height, width, channel) "
-                f"and expects a field `image` of shape {wanted}, uint8; the environment gives "
-                f"{found}. Evaluate in an environment with the training data's image size."
-            )
-        return image
