@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vrl_core.errors import VRLError
-from vrl_core.ingest import Progress, origin_of, write_store
+from vrl_core.ingest import Progress, write_store
 from vrl_core.store import Store
 
 HERE = Path(__file__).parent
@@ -93,8 +93,8 @@ def test_an_existing_store_is_refused_before_any_work(tmp_path: Path):
         write_store(counting(), tmp_path / "empty", workers=0)
 
 
-def test_the_origin_is_plain_data():
-    origin = origin_of(counting(seed=5))
+def test_the_fingerprint_is_plain_data():
+    origin = counting(seed=5).fingerprint()
     assert origin["dataset"] == "Counting"
     assert origin["seed"] == 5
 

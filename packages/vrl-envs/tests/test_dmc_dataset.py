@@ -102,6 +102,17 @@ def test_mixed_explains_its_limits(tmp_path):
         tiny(tmp_path, quality="mixed", episodes=2, observation="both").build()
 
 
+def test_other_behaviours_make_another_fingerprint(tmp_path):
+    save_behaviours(tmp_path)
+    configs = {quality: tiny(tmp_path, quality=quality) for quality in ("expert", "medium")}
+    before = {quality: config.fingerprint() for quality, config in configs.items()}
+    assert before["expert"]["versions"]["mujoco"] == "3.3.0"
+    save_actor(tmp_path / "policies/walker_walk/expert.safetensors", 24, 6, seed=9)
+    after = {quality: config.fingerprint() for quality, config in configs.items()}
+    assert after["expert"] != before["expert"]
+    assert after["medium"] == before["medium"]  # the expert does not act in it
+
+
 def test_conformance(tmp_path):
     save_behaviours(tmp_path)
     for quality in ("medium_expert", "mixed"):

@@ -132,6 +132,17 @@ class DatasetConfig:
         """
         raise NotImplementedError(f"{type(self).__name__} must define build()")
 
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Return JSON data that is another whenever the episodes may be others.
+
+        By default: the settings, this class's file and its plugin's version, and the files that
+        the fields `path` and `behaviours` or fields of type `Path` name. A dataset that reads
+        others says so: `return describe(self, files=..., packages=...)`.
+        """
+        from vrl_core.fingerprint import describe
+
+        return describe(self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CallbackConfig:

@@ -17,7 +17,7 @@ import sys
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
@@ -78,7 +78,7 @@ def write_store(
     if total < 1:
         raise VRLError("The dataset has no episodes: there is nothing to write.")
     writer = StoreWriter(
-        folder, dataset.spec, episodes=total, origin=origin_of(config), resume=resume
+        folder, dataset.spec, episodes=total, origin=config.fingerprint(), resume=resume
     )
     with writer:
         resumed, resumed_frames = writer.written, writer.frames
@@ -104,23 +104,6 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def origin_of(config: DatasetConfig) -> dict[str, Any]:
-    """Return JSON data that identifies what a configuration makes: its class and its fields."""
-    kind = type(config)
-    values = {field.name: _plain(getattr(config, field.name)) for field in fields(config)}
-    return {"dataset": kind.__qualname__, **values}
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "__dataclass_fields__"):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
 def _episodes(

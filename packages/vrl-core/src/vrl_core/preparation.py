@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from vrl_core.config import to_data
 from vrl_core.errors import VRLError
+from vrl_core.fingerprint import plain
 from vrl_core.hooks import AlgorithmConfig, DatasetConfig
 from vrl_core.ingest import Progress, write_store
 from vrl_core.progress import QUIET_SECONDS
@@ -46,9 +46,10 @@ def open_store(dataset: DatasetConfig, registry: Registry) -> Store:
 
 
 def _cached(dataset: DatasetConfig, registry: Registry) -> Path:
-    data = to_data(dataset, registry)
-    key = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
-    name = data.get("name", type(dataset).__name__)
+    content = json.dumps(plain(dataset.fingerprint()), sort_keys=True)
+    key = hashlib.sha256(content.encode()).hexdigest()[:16]
+    registered = registry.name_of(type(dataset))
+    name = registered[1] if registered else type(dataset).__name__
     folder = home() / "stores" / f"{name}-{key}"
     if not folder.exists():
         write_store(dataset, folder, on_progress=_Announcer(folder))

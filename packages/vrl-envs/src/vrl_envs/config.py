@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -122,6 +123,13 @@ class DMCDataset(DatasetConfig):
         from vrl_envs.dmc_dataset import open_dataset
 
         return open_dataset(self)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Return what the episodes depend on: the behaviours that act, and the simulator too."""
+        from vrl_core.fingerprint import describe
+        from vrl_envs.dmc_dataset import SIMULATORS, behaviour_files
+
+        return describe(self, files=behaviour_files(self), packages=SIMULATORS)
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

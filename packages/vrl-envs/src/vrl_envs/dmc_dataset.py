@@ -23,6 +23,7 @@ from vrl_envs.collection import episode_streams, qualities_in, quality_of
 from vrl_envs.config import DMC, DMCDataset
 from vrl_envs.dmc import DMCEnvironment
 
+SIMULATORS = ("dm_control", "mujoco")
 Act = Callable[[np.ndarray], np.ndarray]
 
 
@@ -33,6 +34,17 @@ def open_dataset(config: DMCDataset) -> Dataset:
     episodes.
     """
     return ReplayedEpisodes(config) if config.quality == "mixed" else CollectedEpisodes(config)
+
+
+def behaviour_files(config: DMCDataset) -> list[Path]:
+    """Return the files that a configuration's episodes are made with.
+
+    Raises `VRLError` when there is no such behaviour.
+    """
+    if config.quality == "mixed":
+        return [replay_path(config.task, config.behaviours)]
+    acting = [quality for quality in qualities_in(config.quality) if quality != "random"]
+    return [policy_path(config.task, quality, config.behaviours) for quality in acting]
 
 
 class DMCEpisodes:
@@ -181,5 +193,5 @@ def describe(config: DMCDataset, environment: DMCEnvironment) -> DataSpec:
         seed=config.seed,
         source="VRL",
         licence="MIT",
-        versions={name: version(name) for name in ("dm_control", "mujoco", "vrl-envs")},
+        versions={name: version(name) for name in (*SIMULATORS, "vrl-envs")},
     )
