@@ -12,6 +12,7 @@ from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
 from vrl_envs.collection import episode_streams
 from vrl_envs.config import DMC, DMCDataset
+from vrl_envs.dmc_dataset import spread
 
 
 def tiny(folder, **settings):
@@ -92,6 +93,27 @@ def test_mixed_draws_the_replay(tmp_path):
     images = environment.render_positions(rounded)
     np.testing.assert_array_equal(episode.observations["image"], images)
     assert (images[0] != images[1]).any()
+
+
+def test_mixed_is_the_whole_replay_or_evenly_spread_over_it(tmp_path):
+    save_behaviours(tmp_path, episodes=9)
+    mixed = {"quality": "mixed", "size": 8, "behaviours": str(tmp_path)}
+    assert len(DMCDataset(**mixed).build()) == 9
+    some = DMCDataset(**mixed, episodes=3).build()
+    assert [some[index].info["replay_episode"] for index in range(3)] == [1, 4, 7]
+    assert spread(9, 9) == list(range(9))
+    assert spread(1, 40) == [20]
+
+
+def test_default_numbers_of_episodes_are_the_papers(tmp_path):
+    save_behaviours(tmp_path)
+    sizes = {
+        quality: len(tiny(tmp_path, quality=quality, observation="state", episodes=None).build())
+        for quality in ("random", "medium_expert")
+    }
+    assert sizes == {"random": 200, "medium_expert": 400}
+    with pytest.raises(VRLError, match="episodes is 1; it must be at least 2"):
+        DMCDataset(quality="medium_expert", episodes=1)
 
 
 def test_mixed_explains_its_limits(tmp_path):

@@ -79,8 +79,9 @@ class DMCDataset(DatasetConfig):
     `medium_expert` (half the episodes of each) or `expert`."""
     size: int = 64
     """Height and width of the image in pixels."""
-    episodes: int = 200
-    """Episodes to collect; 200 of 500 steps are the paper's 100,000 transitions."""
+    episodes: int | None = None
+    """Episodes to collect; by default the paper's 200 (of 500 steps: 100,000 transitions), of
+    `medium_expert` twice as many, of `mixed` the whole replay. Fewer of it are spread evenly."""
     seed: int = 0
     """Seed of the first states and of the behaviour's choices."""
     rendering: Rendering = "fast"
@@ -100,7 +101,9 @@ class DMCDataset(DatasetConfig):
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))
-        check_at_least("episodes", self.episodes, 1)
+        if self.episodes is not None:
+            # One episode cannot be half of each.
+            check_at_least("episodes", self.episodes, 2 if quality == "medium_expert" else 1)
         check_at_least("seed", self.seed, 0)
         self.environment()
 

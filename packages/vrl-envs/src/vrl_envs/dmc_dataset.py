@@ -23,6 +23,7 @@ from vrl_envs.collection import episode_streams, qualities_in, quality_of
 from vrl_envs.config import DMC, DMCDataset
 from vrl_envs.dmc import DMCEnvironment
 
+EPISODES = 200
 SIMULATORS = ("dm_control", "mujoco")
 Act = Callable[[np.ndarray], np.ndarray]
 
@@ -47,21 +48,36 @@ def behaviour_files(config: DMCDataset) -> list[Path]:
     return [policy_path(config.task, quality, config.behaviours) for quality in acting]
 
 
+def default_episodes(quality: str) -> int:
+    """Return the paper's number of episodes (V-D4RL, Table 5)."""
+    return 2 * EPISODES if quality == "medium_expert" else EPISODES
+
+
+def spread(count: int, available: int) -> list[int]:
+    """Return `count` of `available` numbers in order, evenly spread.
+
+    An agent's first episodes are those in which it knew nothing: they are not what it saw while
+    it learnt.
+    """
+    return [(2 * index + 1) * available // (2 * count) for index in range(count)]
+
+
 class DMCEpisodes:
     """What collected and replayed episodes share: the description and one environment."""
 
-    def __init__(self, config: DMCDataset) -> None:
+    def __init__(self, config: DMCDataset, episodes: int) -> None:
         self.config = config
+        self.episodes = episodes
         self.environment = DMCEnvironment(config.environment())
         self.spec = describe(config, self.environment)
 
     def __len__(self) -> int:
-        return self.config.episodes
+        return self.episodes
 
     def check_index(self, index: int) -> None:
         """Raise `IndexError` outside the dataset, as sequences do."""
-        if not 0 <= index < self.config.episodes:
-            raise IndexError(f"episode {index} of {self.config.episodes}")
+        if not 0 <= index < self.episodes:
+            raise IndexError(f"episode {index} of {self.episodes}")
 
     def close(self) -> None:
         """Free the simulator and its renderer."""
@@ -72,7 +88,7 @@ class CollectedEpisodes(DMCEpisodes):
     """Episodes that a behaviour acts out when they are asked for."""
 
     def __init__(self, config: DMCDataset) -> None:
-        super().__init__(config)
+        super().__init__(config, config.episodes or default_episodes(config.quality))
         self.policies = {
             quality: read_policy(config, quality, self.environment)
             for quality in qualities_in(config.quality)
@@ -103,9 +119,10 @@ class ReplayedEpisodes(DMCEpisodes):
 
         self.replay = read_replay(replay_path(config.task, config.behaviours))
         available = len(self.replay.rewards)
-        if config.episodes > available:
+        episodes = available if config.episodes is None else config.episodes
+        if episodes > available:
             raise VRLError(
-                f"{config.episodes} episodes of {config.task} 'mixed' were asked for; the "
+                f"{episodes} episodes of {config.task} 'mixed' were asked for; the "
                 f"medium agent's replay has {available}. Ask for at most {available}."
             )
         if config.observation != "pixels" or config.action_repeat != 2:
@@ -113,11 +130,13 @@ class ReplayedEpisodes(DMCEpisodes):
                 "The 'mixed' episodes are joint positions recorded at an action repeat of 2: they "
                 "can be drawn at any size, but have no state vectors and no other action repeat."
             )
-        super().__init__(config)
+        self.chosen = spread(episodes, available)
+        super().__init__(config, episodes)
 
     def __getitem__(self, index: int, /) -> Episode:
-        """Draw episode `index` of the replay."""
+        """Draw episode `index` of those chosen from the replay."""
         self.check_index(index)
+        index = self.chosen[index]
         steps = len(self.replay.rewards[index])
         return Episode(
             observations={"image": self.environment.render_positions(self.replay.positions(index))},
