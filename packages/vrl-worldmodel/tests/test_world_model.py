@@ -85,7 +85,7 @@ def test_whole_loss_against_numpy(
         "loss": np.mean(image_errors) + np.mean(reward_errors) + np.mean(divergences),
     }
     for name, value in expected.items():
-        assert metrics[f"model/{name}"].item() == pytest.approx(value, rel=1e-4), name
+        assert metrics[name].item() == pytest.approx(value, rel=1e-4), name
     assert loss.item() == pytest.approx(expected["loss"], rel=1e-4)
 
 
@@ -213,8 +213,8 @@ def test_overfits_one_batch(
         optimiser.step_on(loss)
         losses.append(metrics)
     first, last = losses[0], losses[-1]
-    assert last["model/image_loss"] < 0.25 * first["model/image_loss"]
-    assert last["model/reward_loss"] < 0.5 * first["model/reward_loss"]
+    assert last["image_loss"] < 0.25 * first["image_loss"]
+    assert last["reward_loss"] < 0.5 * first["reward_loss"]
     assert all(not value.requires_grad and value.ndim == 0 for value in last.values())
 
 

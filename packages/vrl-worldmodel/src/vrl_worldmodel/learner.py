@@ -93,7 +93,7 @@ class WorldModelLearner:
         with self.autocast():
             loss, metrics = self.model.loss(batch)
         norm = self.model_optimiser.step_on(loss)
-        return metrics | {"model/gradient_norm": norm}
+        return metrics | {"gradient_norm": norm}
 
     def check_windows(self, replay: Replay, seed: int) -> None:  # noqa: ARG002
         """Warn of episodes shorter than a window; raise `VRLError` when all of them are."""

@@ -81,7 +81,7 @@ class WorldModel(nn.Module):
         reward = reward_loss(self.reward_of(features[:, 1:]), batch.reward)
         loss = divergence + image + reward
         losses = {"loss": loss, "image_loss": image, "reward_loss": reward, **parts}
-        return loss, {f"model/{name}": value.detach() for name, value in losses.items()}
+        return loss, {name: value.detach() for name, value in losses.items()}
 
     def reward_of(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape"]:
         """Predict the reward of the step that led to these states."""

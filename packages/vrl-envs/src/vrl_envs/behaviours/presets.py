@@ -36,7 +36,7 @@ PRESETS: Mapping[tuple[str, str], BehaviourTraining] = {
     ),
     ("cheetah_run", "mixed"): BehaviourTraining(
         task="cheetah_run",
-        steps=400_000,
+        steps=600_000,
         seed=0,
         batch_size=128,
         updates_per_step=0.25,
