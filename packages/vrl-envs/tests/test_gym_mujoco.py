@@ -144,6 +144,9 @@ def test_bad_input_is_explained():
     environment.reset(seed=0)
     with pytest.raises(VRLError, match="not a batch of hopper's"):
         environment.simulate(np.zeros((2, 12)), np.zeros((2, 3)))
+    for action in (np.array([0.0, np.nan, 0.0]), np.zeros(2)):
+        with pytest.raises(VRLError, match="none of hopper's, which are 3 finite numbers"):
+            environment.step(action)
     states = np.zeros((2, 11))
     states[1, 0] = np.inf
     with pytest.raises(VRLError, match="state of row 1 is not finite"):

@@ -66,6 +66,16 @@ def test_what_cannot_be_relabelled_is_explained(tmp_path):
     newer = GymMuJoCoDataset(task="ant", version="v5", episodes=1).build()
     with pytest.raises(VRLError, match="only v4 without contact forces"):
         relabel(newer, GymMuJoCo(task="ant_angle"))
-    collected("halfcheetah_capped", tmp_path / "capped")
-    with pytest.raises(VRLError, match="cannot be uncapped"):
-        Relabelled(path=str(tmp_path / "capped"), jump_velocity="printed").build()
+
+
+@pytest.mark.parametrize(("logged", "wanted"), [("capped", "printed"), ("printed", "capped")])
+def test_speeds_are_relabelled_only_where_the_rewards_still_have_them(logged, wanted):
+    def jump(jump_velocity):
+        return GymMuJoCo(task="halfcheetah_jump", jump_velocity=jump_velocity)
+
+    settings = {"episodes": 1, "jump_velocity": logged}
+    source = GymMuJoCoDataset(task="halfcheetah_capped", **settings).build()
+    jumping = GymMuJoCoDataset(task="halfcheetah_jump", **settings).build()[0]
+    np.testing.assert_allclose(relabel(source, jump(logged))[0].rewards, jumping.rewards, atol=1e-5)
+    with pytest.raises(VRLError, match=f"rewarded as '{logged}' .* Ask for jump_velocity"):
+        relabel(source, jump(wanted))

@@ -61,7 +61,10 @@ class GymMuJoCoEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         return observation.astype(np.float32), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Apply an action `(action,)`. Raises `VRLError` when the simulation diverges."""
+        """Apply an action `(action,)`.
+
+        Raises `VRLError` for one of another size or not finite, or when the simulation diverges.
+        """
         observation, reward, terminated, velocity, _ = self._advance(action)
         self._steps += 1
         truncated = not terminated and self._steps >= EPISODE_STEPS
@@ -74,7 +77,9 @@ class GymMuJoCoEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
 
         `observations` `(batch, state)` and `actions` `(batch, action)` give the next observations
         `(batch, state)` and the rewards `(batch,)`, float32. The body stands at the origin, whose
-        place no observation has. The episode that was going on is lost. Raises `VRLError` for
+        place no observation has, and with the velocities as observed, which hopper and walker clip
+        at 10: from a faster state the simulation goes on slower than the episode did. The episode
+        that was going on is lost. Raises `VRLError` for
         states of another size, non-finite numbers, or a simulation that diverges.
         """
         observations, actions = self._checked(observations, actions)
@@ -89,7 +94,10 @@ class GymMuJoCoEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         return following, rewards.astype(np.float32)
 
     def set_observation(self, observation: np.ndarray) -> None:
-        """Continue from the state that an observation `(state,)` shows, at the origin."""
+        """Continue from the state that an observation `(state,)` shows, at the origin.
+
+        Its velocities are the state's own only within Gymnasium's clip (hopper, walker: 10).
+        """
         positions = self.inner.model.nq - self._hidden
         qpos = np.concatenate((np.zeros(self._hidden), observation[:positions]))
         qvel = observation[positions : positions + self.inner.model.nv]
@@ -115,22 +123,33 @@ class GymMuJoCoEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
     def _advance(
         self, action: np.ndarray
     ) -> tuple[np.ndarray, float, bool, np.ndarray, dict[str, Any]]:
+        control = self._checked_action(action)
         before = self.inner.data.qpos[:2].copy()
         known = self._divergences()
-        inner, reward, terminated, _, info = self.inner.step(np.asarray(action, np.float64))
+        inner, reward, terminated, _, info = self.inner.step(control)
         observation = inner.astype(np.float32)
         if self._divergences() != known or not np.isfinite(observation).all():
             raise VRLError(
                 f"The simulation of {self.config.task} diverged under the action "
-                f"{np.asarray(action).tolist()}. Actions lie in [-1, 1] and states must be near "
+                f"{control.tolist()}. Actions lie in [-1, 1] and states must be near "
                 "ones that the body can have."
             )
         velocity = (self.inner.data.qpos[:2] - before) / self.inner.dt
         if self.body != "ant":
             velocity[1] = 0.0  # the second position of planar bodies is their height
         if self.config.task not in STANDARD_TASKS:
-            reward = task_rewards(self.config, velocity, np.asarray(action, np.float64), inner)
+            reward = task_rewards(self.config, velocity, control, inner)
         return observation, float(reward), bool(terminated), velocity, info
+
+    def _checked_action(self, action: np.ndarray) -> np.ndarray:
+        # MuJoCo replaces controls that are not finite by zeros, whose reward would be NaN.
+        control = np.asarray(action, np.float64)
+        if control.shape != self.action_space.shape or not np.isfinite(control).all():
+            raise VRLError(
+                f"The action {control.tolist()} is none of {self.config.task}'s, which are "
+                f"{self.inner.model.nu} finite numbers in [-1, 1]."
+            )
+        return control
 
     def _divergences(self) -> int:
         # MuJoCo resets a simulation that diverges, and only counts that it did.

@@ -82,7 +82,8 @@ def angle_rewards(velocities: np.ndarray, actions: np.ndarray, *, degrees: float
 def logged_velocities(task: str, episode: Episode, observations: np.ndarray) -> np.ndarray:
     """Return velocities `(T, 2)` of an episode of `halfcheetah`, `ant` or `ant_forward`.
 
-    Forward velocity is what the logged reward leaves when its other terms are taken away. The
+    Forward velocity is what the logged reward leaves when its other terms are taken away (of
+    `halfcheetah_capped` its bounded form, see `_require_speeds`). The
     ant's sideways velocity is in no reward: it is the one its next state holds, at the end of the
     step instead of its mean.
     """
@@ -129,21 +130,35 @@ def relabel(source: Dataset, config: GymMuJoCo) -> RelabelledEpisodes:
             f"The rewards of {config.task} cannot be made from data of {source.spec.task!r}: it "
             f"takes data of {' or '.join(sources)}."
         )
-    settings = dict(source.spec.environment or {})
-    if settings.get("contact_forces") or settings.get("version", "v4") != "v4":
-        raise VRLError(
-            f"The velocities in this data of {source.spec.task} cannot be told from its rewards: "
-            f"it was collected with {settings}, and only v4 without contact forces has a reward "
-            "of velocity, control cost and a constant."
-        )
+    _require_velocities(source.spec)
+    _require_speeds(source.spec, config.jump_velocity)
     if "state" not in source.spec.observations:
         raise VRLError(f"Data without states cannot be relabelled; it has {_names(source)}.")
     return RelabelledEpisodes(source, config, relabelled_spec(source.spec, config))
 
 
+def _require_velocities(spec: DataSpec) -> None:
+    settings = dict(spec.environment or {})
+    if settings.get("contact_forces") or settings.get("version", "v4") != "v4":
+        raise VRLError(
+            f"The velocities in this data of {spec.task} cannot be told from its rewards: "
+            f"it was collected with {settings}, and only v4 without contact forces has a reward "
+            "of velocity, control cost and a constant."
+        )
+
+
+def _require_speeds(spec: DataSpec, wanted: JumpVelocity) -> None:
+    """Refuse speeds that were bounded on another side: the logged rewards have lost them."""
+    logged = (spec.environment or {}).get("jump_velocity", "capped")
+    if spec.task in JUMP_WEIGHTS and logged != wanted:
+        raise VRLError(
+            f"Speeds rewarded as {logged!r} in data of {spec.task} do not tell what {wanted!r} "
+            f"would reward. Ask for jump_velocity {logged!r}, or relabel data of 'halfcheetah'."
+        )
+
+
 def sources_of(task: str) -> tuple[str, ...]:
     """Return the tasks whose logged rewards tell what this task's rewards need."""
-    # A capped velocity has lost what the uncapped one was, but not what a cap of it needs.
     if body_of(task) == "halfcheetah":
         return ("halfcheetah", "halfcheetah_capped")
     return ("ant", "ant_forward")
@@ -165,14 +180,11 @@ def relabelled_spec(spec: DataSpec, config: GymMuJoCo) -> DataSpec:
 def open_relabelled(path: str, task: str, jump_velocity: JumpVelocity) -> Dataset:
     """Open a store and give it the rewards of a task. Raises `VRLError` when it cannot have them.
 
-    With `capped` velocities, a velocity already capped stays as it is.
+    A velocity that is already bounded as `jump_velocity` says stays as it is.
     """
     from vrl_core.store import Store
 
-    store = Store.open(Path(path))
-    if store.spec.task == "halfcheetah_capped" and jump_velocity == "printed":
-        raise VRLError("Capped velocities cannot be uncapped; relabel data of 'halfcheetah'.")
-    return relabel(store, GymMuJoCo(task=task, jump_velocity=jump_velocity))
+    return relabel(Store.open(Path(path)), GymMuJoCo(task=task, jump_velocity=jump_velocity))
 
 
 def _names(source: Dataset) -> str:
