@@ -175,8 +175,31 @@ def test_bad_input_is_explained():
         environment.simulate(np.zeros((2, 6)), np.zeros((1, 2)))
     with pytest.raises(VRLError, match=r"\(batch, 6\)"):
         environment.simulate(np.zeros((2, 5)), np.zeros((2, 2)))
-    with pytest.raises(VRLError, match="uninfected T cells inf"):
+    with pytest.raises(VRLError, match="uninfected T cells inf") as raised:
         environment.simulate(np.full((1, 6), 400.0), np.zeros((1, 2)))
+    assert "negative" not in str(raised.value)
+
+
+def test_counts_beyond_what_fits_into_a_millilitre_have_no_answer():
+    environment = HIV().build()
+    states = environment.observe(np.array([INITIAL_STATE, INITIAL_STATE]))
+    states[1, 5] = 30.0  # its reward would be 9e32
+    with pytest.raises(VRLError, match=r"immune effectors 1e\+30 \(row 1\): counts lie between"):
+        environment.simulate(states, np.zeros((2, 2)))
+    largest = np.full((1, 6), hiv_dynamics.LARGEST_COUNT)
+    following = solve_batch(largest, np.zeros((1, 2)))
+    assert np.isfinite(rewards(following, np.zeros((1, 2))).astype(np.float32)).all()
+
+
+def test_only_models_that_predict_counts_are_told_of_logarithms():
+    negative = np.full((1, 6), -1.0)
+    for observation, advised in (("counts", True), ("log10-cells", True), ("log10", False)):
+        environment = HIV(observation=observation).build()
+        if advised:
+            with pytest.raises(VRLError, match="observation 'log10'"):
+                environment.simulate(negative, np.zeros((1, 2)))
+        else:
+            environment.simulate(negative, np.zeros((1, 2)))
     for bad in ({"reward_scale": 0.0}, {"doses": "contiuous"}, {"days": 0}):
         with pytest.raises(VRLError):
             HIV(**bad)

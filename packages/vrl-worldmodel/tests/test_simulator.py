@@ -59,6 +59,14 @@ def test_answers_that_do_not_fit_are_refused(answer, said):
         penalty(make_prediction(torch.zeros(2, 3)), state, torch.zeros(2, 1))
 
 
+def test_what_a_simulator_refuses_is_said_with_the_way_out():
+    def refuse(state, action):
+        raise VRLError("No patient has 1e+30 of them.")
+
+    with pytest.raises(VRLError, match=r"No patient has .* imagined state .* --state-bound"):
+        TrueErrorPenalty(refuse)(make_prediction(torch.zeros(1, 3)), *torch.zeros(2, 1, 2))
+
+
 def test_the_simulator_is_found_behind_wrappers(monkeypatch):
     class Config:
         def build(self) -> gymnasium.Env:

@@ -13,6 +13,7 @@ from vrl_envs.hiv_config import HIV
 from vrl_envs.hiv_dynamics import (
     FULL_DOSES,
     INITIAL_STATE,
+    LARGEST_COUNT,
     STATE_NAMES,
     rewards,
     solve_batch,
@@ -97,7 +98,7 @@ class HIVEnvironment(gymnasium.Env[np.ndarray, Any]):
             raise VRLError(f"HIV states are (batch, {len(STATE_NAMES)}), not {counts.shape}.")
         with np.errstate(over="ignore"):
             counts[:, self._logarithms] = 10.0 ** counts[:, self._logarithms]
-        return checked_counts(counts)
+        return checked_counts(counts, every_logarithm=self.config.observation == "log10")
 
     def doses(self, actions: np.ndarray) -> np.ndarray:
         """Return the drugs' efficacies `(batch, 2)` of actions. Raises `VRLError` out of range."""
@@ -145,14 +146,19 @@ def checked_treatments(actions: np.ndarray) -> np.ndarray:
     return numbers.astype(np.int64)
 
 
-def checked_counts(counts: np.ndarray) -> np.ndarray:
-    """Return counts `(batch, 6)` that are finite and not negative. Raises `VRLError`."""
-    wrong = ~(np.isfinite(counts) & (counts >= 0))
-    if wrong.any():
-        row, column = (int(number) for number in np.argwhere(wrong)[0])
-        raise VRLError(
-            f"No patient has {STATE_NAMES[column]} {counts[row, column]:g} (row {row}): counts are "
-            "finite and not negative. A model of the logarithms (observation 'log10') cannot "
-            "predict negative ones."
-        )
-    return counts
+def checked_counts(counts: np.ndarray, *, every_logarithm: bool = False) -> np.ndarray:
+    """Return counts `(batch, 6)` between 0 and `LARGEST_COUNT`. Raises `VRLError` for others.
+
+    `every_logarithm` says that they came from logarithms, which the advice depends on.
+    """
+    wrong = ~((counts >= 0) & (counts <= LARGEST_COUNT))
+    if not wrong.any():
+        return counts
+    row, column = (int(number) for number in np.argwhere(wrong)[0])
+    parts = [
+        f"No patient has {STATE_NAMES[column]} {counts[row, column]:g} (row {row}): counts lie "
+        f"between 0 and {LARGEST_COUNT:g} a millilitre, one in every cubic micrometre."
+    ]
+    if counts[row, column] < 0 and not every_logarithm:
+        parts.append("A model of all logarithms (observation 'log10') predicts no negative ones.")
+    raise VRLError(" ".join(parts))

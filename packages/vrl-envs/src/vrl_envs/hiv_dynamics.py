@@ -32,6 +32,10 @@ INITIAL_STATE = (1e6, 1e-4, 3198.0, 1e-4, 1.0, 10.0)
 FULL_DOSES = (0.7, 0.3)
 """Largest efficacies of the two drugs."""
 
+LARGEST_COUNT = 1e12
+"""Per millilitre: one in every cubic micrometre, a hundredth of a small cell's volume. Far from
+what a patient has (1e7), and as far from where single precision ends."""
+
 LAMBDA_1, LAMBDA_2 = 10_000.0, 31.98  # cells/(ml day) produced
 D_1 = D_2 = 0.01  # deaths of uninfected cells, 1/day
 K_1, K_2 = 8e-7, 1e-4  # infection, ml/(virion day)

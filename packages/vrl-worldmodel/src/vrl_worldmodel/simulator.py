@@ -23,6 +23,11 @@ Simulator = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 ImaginedPenalty = Callable[[EnsemblePrediction, Tensor, Tensor], Tensor]
 """From a prediction, the state `(batch, state)` and the action it is for, to penalties."""
 
+_ENDING = (
+    "Shorten rollouts (--rollout-length), or end them before such states: --state-bound, the size "
+    "that no number of a state may reach (12 for logarithms of HIV's counts)."
+)
+
 
 def build_penalty(config: PenaltyConfig, spec: DataSpec, device: torch.device) -> ImaginedPenalty:
     """Return the penalty, given the data's simulator if it needs one (`needs_simulator`).
@@ -81,7 +86,10 @@ class TrueErrorPenalty:
         action: Float[Tensor, "batch action"],
     ) -> Float[Tensor, " batch"]:
         """Return the errors; raises `VRLError` for answers of another size or not finite."""
-        found = self.simulate(state.cpu().numpy(), action.cpu().numpy())
+        try:
+            found = self.simulate(state.cpu().numpy(), action.cpu().numpy())
+        except VRLError as error:
+            raise VRLError(f"{error} An imagined state was asked about. {_ENDING}") from error
         next_state, reward = (np.asarray(part, dtype=np.float32) for part in found)
         wanted = (tuple(state.shape), (len(state),))
         if (next_state.shape, reward.shape) != wanted:
@@ -95,8 +103,7 @@ class TrueErrorPenalty:
         if len(wrong):
             raise VRLError(
                 f"The simulator has no finite answer for the imagined state "
-                f"{state[wrong[0]].tolist()} and action {action[wrong[0]].tolist()}. Shorten "
-                "rollout_length, or set state_bound so that rollouts end before such states."
+                f"{state[wrong[0]].tolist()} and action {action[wrong[0]].tolist()}. {_ENDING}"
             )
         error = prediction.sample - torch.from_numpy(truth).to(prediction.sample)
         norms: Tensor = torch.linalg.vector_norm(error, dim=-1)
