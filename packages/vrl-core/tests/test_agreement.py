@@ -17,17 +17,22 @@ SPEC = DataSpec(
     action_size=6,
     action_repeat=2,
     render_quality="fast",
+    environment={"name": "rendered", "camera": 0, "size": 64, "gravity": 9.8},
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered(EnvironmentConfig):
+    task: str = "walker_walk"
     rendering: str = "fast"
     action_repeat: int = 2
+    camera: int = 0
+    size: int = 64
 
 
 def test_agreement_is_accepted() -> None:
     check_identity(SPEC, Rendered())
+    check_identity(SPEC, Rendered(size=84))  # a size is compared as such
     check_identity(SPEC, EnvironmentConfig())  # says nothing of either
     check_identity(replace(SPEC, render_quality=None), Rendered(rendering="reference"))
     more = {"image": IMAGE, "state": FieldSpec((3,), "float32")}
@@ -39,9 +44,12 @@ def test_agreement_is_accepted() -> None:
     [
         (Rendered(rendering="reference"), "render quality 'fast', the environment 'reference'"),
         (Rendered(action_repeat=4), "action repeat 2, the environment 4.*--allow-mismatch"),
+        (Rendered(task="cheetah_run"), "task 'walker_walk', the environment 'cheetah_run'"),
+        (Rendered(camera=1), "camera 0, the environment 1"),
+        (Rendered(task="x", camera=1), "task 'walker_walk', camera 0, the environment 'x', 1"),
     ],
 )
-def test_other_pixels_and_times_are_refused(environment: Rendered, words: str) -> None:
+def test_other_tasks_pixels_and_times_are_refused(environment: Rendered, words: str) -> None:
     with pytest.raises(VRLError, match=words):
         check_identity(SPEC, environment)
 

@@ -1,20 +1,23 @@
 """`vrl evaluate` from a trained run to its table, files and videos."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from counting_dataset import Counting
 from tiny_runs import registry, run_config, train_tiny
+from tiny_training import CountingEnvironmentConfig, TinyConfig
 from vrl_core.commands.evaluate import main
 from vrl_core.errors import VRLError
 from vrl_core.evaluate_runs import (
     EvaluationRequest,
     evaluate_run,
-    joined_rows,
     parse_overrides,
-    run_row,
 )
+from vrl_core.evaluation_tables import tables
+from vrl_core.ingest import write_store
 from vrl_core.run_record import read_run
 from vrl_core.video import read_video
 
@@ -57,15 +60,69 @@ def test_json_says_everything_and_nothing_else_is_printed(run: Path, capsys) -> 
     assert data["lengths"] == [5, 5, 5]
 
 
-def test_seeds_are_joined(run: Path, counting_store) -> None:
-    other = train_tiny(run_config(counting_store.path, seed=2), run.parent / "seed2").path
+@pytest.fixture
+def others(counting_store, tmp_path: Path) -> dict[str, Path]:
+    """A second seed, other settings, and the same on other data of another task."""
+    down = write_store(
+        Counting(episodes=3, size=16, task="count_down"), tmp_path / "down", workers=1
+    )
+    configs = {
+        "seed2": run_config(counting_store.path, seed=2),
+        "longer": run_config(counting_store.path, TinyConfig(first_steps=9)),
+        "down": run_config(down.path),
+    }
+    return {name: train_tiny(config, tmp_path / name).path for name, config in configs.items()}
+
+
+def test_only_like_is_joined_with_like(run: Path, others: dict[str, Path]) -> None:
     request = EvaluationRequest(episodes=3, workers=0, device="cpu")
-    results = [evaluate_run(folder, request, registry()) for folder in (run, other)]
-    (row,) = joined_rows(results)
-    assert row.name == "tiny, all"
-    assert (row.summary.n, row.summary.runs) == (6, 2)
-    means = [run_row(result).summary.mean for result in results]
-    assert row.summary.mean == pytest.approx(sum(means) / 2)
+    folders = [run, *others.values()]
+    results = [evaluate_run(folder, request, registry()) for folder in folders]
+    earlier = replace(request, checkpoint="25")
+    down, up = tables([*results, evaluate_run(run, earlier, registry())])
+    assert down.title == "count_down from good data"
+    assert [row.name for row in down.rows] == ["tiny seed 1"]
+    assert up.title == "count_up from good data"
+    assert [row.name for row in up.rows] == [
+        "tiny seed 1, first_steps 8, update 25",
+        "tiny seed 1, first_steps 8, update 28",
+        "tiny seed 2, first_steps 8, update 28",
+        "tiny seed 1, first_steps 9, update 29",
+        "tiny, first_steps 8, update 28, all",
+    ]
+    joined = up.rows[-1].summary
+    assert (joined.n, joined.runs) == (6, 2)
+    means = [row.summary.mean for row in up.rows[1:3]]
+    assert joined.mean == pytest.approx(sum(means) / 2)
+
+
+def test_another_task_is_refused_and_named_in_the_title(counting_store, tmp_path, capsys) -> None:
+    walker = CountingEnvironmentConfig(task="count_up")
+    run = train_tiny(run_config(counting_store.path, environment=walker), tmp_path / "run").path
+    words = (run, "--episodes", 1, "--environment", "task=count_down")
+    with pytest.raises(VRLError, match="task 'count_up', the environment 'count_down'"):
+        vrl_evaluate(*words)
+    vrl_evaluate(*words, "--allow-mismatch")
+    assert "count_up from good data, evaluated with task count_down" in capsys.readouterr().out
+
+
+def test_a_run_that_fails_keeps_no_other_from_being_evaluated(run: Path, tmp_path, capsys) -> None:
+    (tmp_path / "none").mkdir()
+    with pytest.raises(VRLError, match=r"1 of 2 runs failed.*\n.*none is not a run's folder"):
+        vrl_evaluate(tmp_path / "none", run, "--episodes", 2)
+    assert "tiny seed 1" in capsys.readouterr().out
+    assert len(list((run / "evaluations").glob("*.json"))) == 1
+
+
+def test_returns_are_kept_when_the_video_fails(run: Path, monkeypatch) -> None:
+    def fail(*arguments, **options):
+        raise OSError("[Errno 32] Broken pipe\n\nFFMPEG COMMAND:\nffmpeg -i x")
+        yield
+
+    monkeypatch.setattr("imageio_ffmpeg.write_frames", fail)
+    with pytest.raises(VRLError, match=r"could not be written: \[Errno 32\] Broken pipe\.$"):
+        vrl_evaluate(run, "--episodes", 2, "--video", 1)
+    assert len(list((run / "evaluations").glob("*.json"))) == 1
 
 
 def test_another_render_quality_is_refused_unless_it_is_wanted(run: Path, capsys) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vrl_core.commands.report import main
-from vrl_core.config import save_yaml
+from vrl_core.config import load_yaml, save_yaml
 from vrl_core.errors import VRLError
 from vrl_core.hooks import ReferenceReturns
 from vrl_core.registry import Registry
@@ -96,6 +96,18 @@ def test_other_data_makes_another_section(tmp_path: Path) -> None:
     assert sorted(section.slug for section in sections) == [
         *("walker-walk-expert-1", "walker-walk-expert-2", "walker-walk-medium")
     ]
+
+
+def test_a_run_judged_in_another_task_stands_apart_and_says_so(tmp_path: Path) -> None:
+    elsewhere = write_run(tmp_path / "b", seed=1)
+    config = load_yaml(elsewhere / "config.yaml")
+    save_yaml(elsewhere / "config.yaml", config | {"environment": {"task": "cheetah_run"}})
+    sections = gather([write_run(tmp_path / "a"), elsewhere]).sections
+    assert sorted(section.title for section in sections) == [
+        "walker_walk from expert data",
+        "walker_walk from expert data, in cheetah_run",
+    ]
+    assert len({section.slug for section in sections}) == 2
 
 
 def test_the_evaluation_with_most_episodes_of_the_last_checkpoint_is_the_result(

@@ -279,6 +279,7 @@ def test_what_was_refused_leaves_no_folder(counting_store, tmp_path):
         (CountingEnvironmentConfig(size=20), "16×16×3.*20×20×3"),
         (CountingEnvironmentConfig(action_size=3), "actions of 2 numbers.*3"),
         (CountingEnvironmentConfig(rendering="reference"), "render quality 'fast'.*'reference'"),
+        (CountingEnvironmentConfig(task="count_down"), "task 'count_up'.*'count_down'"),
     ],
 )
 def test_an_environment_that_differs_from_the_data(counting_store, tmp_path, environment, message):

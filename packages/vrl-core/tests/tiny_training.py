@@ -128,6 +128,7 @@ class TinyPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class CountingEnvironmentConfig(EnvironmentConfig):
+    task: str | None = None
     size: int = 16
     action_size: int = 2
     rendering: str = "fast"

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from vrl_core.episodes import DataSpec, FieldSpec
 from vrl_core.errors import VRLError
 from vrl_core.evaluation_workers import Layout
 from vrl_core.hooks import EnvironmentConfig
 
-IDENTITY = {"rendering": "render_quality", "action_repeat": "action_repeat"}
-"""Fields of an environment's configuration, where it has them, and of the data they must equal.
-They change no shape, so nothing but this check would notice."""
+IDENTITY = {"task": "task", "rendering": "render_quality", "action_repeat": "action_repeat"}
+"""Fields of an environment's configuration, where it has them, that a `DataSpec` says itself."""
+
+
+def differences(spec: DataSpec, environment: EnvironmentConfig) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which an environment is not the data's: the data's value and its own.
+
+    Those that change sizes or fields are left to `check_layout`; nothing but this comparison
+    would notice the others.
+    """
+    recorded = {name: getattr(spec, of_data) for name, of_data in IDENTITY.items()}
+    recorded |= {
+        name: value for name, value in (spec.environment or {}).items() if name not in IDENTITY
+    }
+    pairs = {
+        name: (value, getattr(environment, name, None))
+        for name, value in recorded.items()
+        if name not in environment.layout_settings
+    }
+    return {name: pair for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]}
 
 
 def check_identity(spec: DataSpec, environment: EnvironmentConfig) -> None:
-    """Compare what changes pixels or time but no shape, before anything is started.
+    """Compare what changes task, pixels or time but no shape, before anything is started.
 
-    Raises `VRLError` when the data has another render quality or action repeat.
+    Raises `VRLError` when the data is of another task, camera, render quality, action repeat, ...
     """
-    for name, of_data in IDENTITY.items():
-        mine, theirs = getattr(environment, name, None), getattr(spec, of_data)
-        if mine is not None and theirs is not None and mine != theirs:
-            words = of_data.replace("_", " ")
-            raise VRLError(
-                f"The data has {words} {theirs!r}, the environment {mine!r}: a policy would be "
-                f"judged on observations it has never seen the like of. Evaluate with {name} "
-                f"{theirs!r}, make data with {mine!r}, or, to measure just this, add "
-                "--allow-mismatch to vrl evaluate."
-            )
+    found = differences(spec, environment)
+    if not found:
+        return
+    words = {name: IDENTITY.get(name, name).replace("_", " ") for name in found}
+    data = ", ".join(f"{words[name]} {theirs!r}" for name, (theirs, _) in found.items())
+    here = ", ".join(repr(mine) for _, mine in found.values())
+    wanted = " ".join(f"{name}={theirs}" for name, (theirs, _) in found.items())
+    raise VRLError(
+        f"The data has {data}, the environment {here}: a policy would be judged by what its data "
+        f"never showed. Evaluate with {wanted}, make data with {here}, or, to measure just this, "
+        "add --allow-mismatch to vrl evaluate."
+    )
 
 
 def check_layout(spec: DataSpec, layout: Layout) -> None:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vrl_core.agreement import check_identity, check_layout
+from vrl_core.agreement import check_identity, check_layout, differences
 from vrl_core.atomic import write_text
 from vrl_core.config import from_data, to_data
 from vrl_core.errors import VRLError
 from vrl_core.evaluate import LANES, Evaluation, EvaluationPool
-from vrl_core.hooks import EnvironmentConfig, ReferenceReturns
-from vrl_core.result_table import ResultRow, result_row, results_table
+from vrl_core.evaluation_tables import print_results, result_row_of
+from vrl_core.hooks import EnvironmentConfig
 from vrl_core.run_record import EVALUATIONS, RunRecord, read_run
 from vrl_core.video import write_gif, write_video
 
@@ -52,8 +52,9 @@ class RunResult:
     step: int
     environment: EnvironmentConfig
     overrides: Mapping[str, Any]
+    differences: Mapping[str, Any]
+    """Settings of the environment that are not the data's, overrides among them."""
     evaluation: Evaluation
-    videos: tuple[Path, ...]
 
 
 def evaluate_runs(
@@ -63,31 +64,50 @@ def evaluate_runs(
     *,
     as_json: bool = False,
 ) -> list[RunResult]:
-    """Evaluate runs one after the other, write their results, and print a table or JSON.
+    """Evaluate runs one after the other, write their results, and print tables or JSON.
 
-    Raises `VRLError` when a folder is no run, when the environment does not fit the data, or when
-    the evaluation fails; results of earlier runs are on disk by then.
+    Raises `VRLError` at the end when a folder is no run, the environment does not fit the data, or
+    an evaluation fails; the results of all others are on disk and printed by then.
     """
     from rich.console import Console
 
-    console = Console(highlight=False)
-    results = []
+    parse_overrides(request.overrides)  # a mistake in them is no run's
+    console = Console(highlight=False, quiet=as_json)
+    results: list[RunResult] = []
+    failures: list[str] = []
     for folder in folders:
-        result = evaluate_run(folder, request, registry)
-        path = write_result(result, request, registry)
-        results.append(result)
-        if not as_json:
-            for file in (path, *result.videos):
+        try:
+            for file in _evaluate_and_keep(folder, request, registry, results):
                 console.print(f"wrote {file}", soft_wrap=True)
+        except VRLError as error:
+            failures.append(f"{folder}: {error}" if len(folders) > 1 else str(error))
     if as_json:
         print(json.dumps([_data(result, request, registry) for result in results], indent=2))
-    else:
+    elif results:
         print_results(results, console)
+    if failures:
+        raise VRLError(_said(failures, len(folders)))
     return results
 
 
+def _evaluate_and_keep(
+    folder: Path, request: EvaluationRequest, registry: Registry, results: list[RunResult]
+) -> Iterator[Path]:
+    """Evaluate a run and yield the files written: what was measured first, then its videos."""
+    result = evaluate_run(folder, request, registry)
+    results.append(result)
+    yield write_result(result, request, registry)
+    yield from _videos(folder, result.step, result.evaluation, request)
+
+
+def _said(failures: Sequence[str], runs: int) -> str:
+    if runs == 1:
+        return failures[0]
+    return f"{len(failures)} of {runs} runs failed, the others count:\n" + "\n".join(failures)
+
+
 def evaluate_run(folder: Path, request: EvaluationRequest, registry: Registry) -> RunResult:
-    """Restore a run's policy and evaluate it; videos are written to the run's folder."""
+    """Restore a run's policy and evaluate it."""
     from vrl_core.device import choose_device
     from vrl_core.run_folder import restore
 
@@ -95,6 +115,7 @@ def evaluate_run(folder: Path, request: EvaluationRequest, registry: Registry) -
     restored = restore(folder, registry, choose_device(request.device), request.checkpoint)
     overrides = parse_overrides(request.overrides)
     environment = evaluation_environment(restored, overrides, registry)
+    found = differences(restored.spec, environment)
     if not request.allow_mismatch:
         check_identity(restored.spec, environment)
     lanes = max(1, min(LANES, request.episodes))
@@ -115,8 +136,8 @@ def evaluate_run(folder: Path, request: EvaluationRequest, registry: Registry) -
         step=restored.step,
         environment=environment,
         overrides=overrides,
+        differences={name: mine for name, (_, mine) in found.items()} | overrides,
         evaluation=evaluation,
-        videos=tuple(_videos(folder, restored.step, evaluation, request)),
     )
 
 
@@ -196,7 +217,7 @@ def write_result(result: RunResult, request: EvaluationRequest, registry: Regist
 
 
 def _data(result: RunResult, request: EvaluationRequest, registry: Registry) -> dict[str, Any]:
-    row = run_row(result)
+    row = result_row_of("", [result])
     return {
         "run": str(result.run.folder),
         "algorithm": result.run.algorithm,
@@ -211,48 +232,3 @@ def _data(result: RunResult, request: EvaluationRequest, registry: Registry) -> 
         "published_scale": result.environment.published_score(row.summary.mean),
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-
-
-def run_row(result: RunResult) -> ResultRow:
-    """Return the table's row of one run."""
-    seed = "" if result.run.seed is None else f" seed {result.run.seed}"
-    return _row(f"{result.run.algorithm}{seed}", [result])
-
-
-def joined_rows(results: Sequence[RunResult]) -> list[ResultRow]:
-    """Return a row for each algorithm, task and data with several runs."""
-    groups: dict[tuple[str, str, str], list[RunResult]] = {}
-    for result in results:
-        run = result.run
-        groups.setdefault((run.task, run.quality, run.algorithm), []).append(result)
-    return [_row(f"{key[2]}, all", group) for key, group in groups.items() if len(group) > 1]
-
-
-def _row(name: str, results: Sequence[RunResult]) -> ResultRow:
-    evaluations = [result.evaluation for result in results]
-    successes = [evaluation.successes for evaluation in evaluations]
-    told = [value for values in successes if values is not None for value in values]
-    return result_row(
-        name,
-        [value for evaluation in evaluations for value in evaluation.returns],
-        references=results[0].environment.references(),
-        runs=[index for index, evaluation in enumerate(evaluations) for _ in evaluation.returns],
-        success=sum(told) / len(told) if told else None,
-    )
-
-
-def print_results(results: Sequence[RunResult], console: Any) -> None:
-    """Print the table, and the mean on the scale of the papers' tables where they have one."""
-    joined = joined_rows(results)
-    first = results[0]
-    title = f"{first.run.task} from {first.run.quality} data"
-    console.print(results_table([*map(run_row, results), *joined], title))
-    references: ReferenceReturns | None = first.environment.references()
-    if references:
-        console.print(
-            f"score: 0% is {references.random:g} (random), 100% is {references.expert:g} (expert)"
-        )
-    for row in joined or [run_row(first)]:
-        score = first.environment.published_score(row.summary.mean)
-        if score is not None:
-            console.print(f"{row.name}: {score:.1f} on the scale of the papers' tables")

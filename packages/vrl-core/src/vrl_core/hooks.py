@@ -99,6 +99,10 @@ class ReferenceReturns:
 class EnvironmentConfig:
     """Settings of one environment."""
 
+    layout_settings: ClassVar[tuple[str, ...]] = ("size",)
+    """Settings that change no more than an observation's sizes or fields, which are compared as
+    such. All others must equal those that data was recorded with, for its policies to be judged."""
+
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.
 

@@ -7,7 +7,6 @@ or was never evaluated is named with the reason.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,14 +18,11 @@ from vrl_core.curves import LearningCurve, Level, draw_learning_curves, learning
 from vrl_core.errors import VRLError
 from vrl_core.hooks import EnvironmentConfig, ReferenceReturns
 from vrl_core.result_table import ResultRow, known_row, result_row
+from vrl_core.run_groups import as_key, data_identity, numbered, settings, split, told_apart
 from vrl_core.run_record import EvaluationRecord, RunRecord, read_run
 
 if TYPE_CHECKING:
     from vrl_core.registry import Registry
-
-TELLING = ("algorithm", "steps", "precision")
-"""Keys of a configuration that tell groups apart. The data does too, by its manifest; the rest,
-such as the seed, the device or how often to evaluate, does not change what is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +47,8 @@ class Section:
 
     task: str
     quality: str
+    evaluated_task: str
+    """Task of the environment that the policies were judged in; the data's but for old runs."""
     data_facts: Mapping[str, Any]
     """The dataset as `run.json` describes it."""
     references: ReferenceReturns | None
@@ -65,12 +63,15 @@ class Section:
     def title(self) -> str:
         """Task and data, as a heading."""
         number = f" ({self.number})" if self.number else ""
-        return f"{self.task} from {self.quality} data{number}"
+        elsewhere = "" if self.evaluated_task == self.task else f", in {self.evaluated_task}"
+        return f"{self.task} from {self.quality} data{elsewhere}{number}"
 
     @property
     def slug(self) -> str:
         """Title as a file name."""
-        name = f"{self.task}-{self.quality}" + (f"-{self.number}" if self.number else "")
+        elsewhere = "" if self.evaluated_task == self.task else f"-in-{self.evaluated_task}"
+        number = f"-{self.number}" if self.number else ""
+        name = f"{self.task}-{self.quality}{elsewhere}{number}"
         return "".join(letter if letter.isalnum() else "-" for letter in name).lower()
 
     @property
@@ -123,7 +124,7 @@ def gather(folders: Sequence[Path], registry: Registry | None = None) -> Report:
             + (", ".join(map(str, folders)) or "(no folder was given)")
             + ". Train first, or name the folders that vrl train made, such as runs/*/*/*."
         )
-    sections = _numbered([_section(part, registry) for part in _split(runs, _data_identity)])
+    sections = _numbered([_section(part, registry) for part in split(runs, data_identity)])
     problems += [problem for section in sections for problem in _same_seeds(section)]
     return Report(sections=tuple(sections), problems=tuple(problems), runs=len(runs))
 
@@ -158,40 +159,15 @@ def _pictures(report: Report, output: Path) -> tuple[Path, ...]:
     return tuple(output / f"{section.slug}.png" for section in report.sections if section.curves)
 
 
-def _split(runs: Sequence[RunRecord], identity: Any) -> list[list[RunRecord]]:
-    parts: dict[str, list[RunRecord]] = {}
-    for run in runs:
-        parts.setdefault(identity(run), []).append(run)
-    return [parts[key] for key in sorted(parts)]
-
-
-def _data_identity(run: RunRecord) -> str:
-    dataset = run.facts.get("dataset", {})
-    identity = {key: dataset[key] for key in sorted(dataset) if key not in ("path", "config")}
-    return json.dumps([run.task, run.quality, identity], sort_keys=True, default=str)
-
-
-def settings(run: RunRecord) -> dict[str, Any]:
-    """The settings that tell a run from others, flat: `algorithm.bc_weight`."""
-    return _flat({key: run.config[key] for key in TELLING if run.config.get(key) is not None})
-
-
-def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in data.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
 def _section(runs: list[RunRecord], registry: Registry | None) -> Section:
     first = runs[0]
     references = _references(runs, registry)
-    parts = _split(runs, lambda run: json.dumps(settings(run), sort_keys=True, default=str))
-    labels = _labels([part[0] for part in parts])
-    groups = [_group(label, part, references) for label, part in zip(labels, parts, strict=True)]
+    parts = split(runs, lambda run: as_key(settings(run)))
+    differences = told_apart(settings(part[0]) for part in parts)
+    groups = [
+        _group(", ".join([part[0].algorithm, *words]), part, references)
+        for words, part in zip(differences, parts, strict=True)
+    ]
     data_row = _data_row(first, references)
     levels = [Level(name, value, ":") for name, value in _reference_levels(references)]
     if data_row:
@@ -199,6 +175,7 @@ def _section(runs: list[RunRecord], registry: Registry | None) -> Section:
     return Section(
         task=first.task,
         quality=first.quality,
+        evaluated_task=first.evaluated_task,
         data_facts=first.facts.get("dataset", {}),
         references=references,
         levels=tuple(levels),
@@ -209,27 +186,10 @@ def _section(runs: list[RunRecord], registry: Registry | None) -> Section:
 
 
 def _numbered(sections: Sequence[Section]) -> list[Section]:
-    titles = [section.title for section in sections]
+    numbers = numbered([section.title for section in sections])
     return [
-        replace(section, number=titles[: index + 1].count(section.title))
-        if titles.count(section.title) > 1
-        else section
-        for index, section in enumerate(sections)
+        replace(section, number=number) for section, number in zip(sections, numbers, strict=True)
     ]
-
-
-def _labels(runs: Sequence[RunRecord]) -> list[str]:
-    """Name each group by its algorithm, and by settings where one algorithm has several groups."""
-    labels = []
-    for run in runs:
-        rivals = [settings(other) for other in runs if other.algorithm == run.algorithm]
-        mine = settings(run)
-        keys = {
-            key for other in rivals for key in {*other, *mine} if other.get(key) != mine.get(key)
-        }
-        differences = [f"{key.removeprefix('algorithm.')} {mine.get(key)}" for key in sorted(keys)]
-        labels.append(", ".join([run.algorithm, *differences]))
-    return labels
 
 
 def _group(label: str, runs: list[RunRecord], references: ReferenceReturns | None) -> Group:
@@ -275,14 +235,14 @@ def _reference_levels(references: ReferenceReturns | None) -> list[tuple[str, fl
 
 
 def _references(runs: Sequence[RunRecord], registry: Registry | None) -> ReferenceReturns | None:
-    """Ask the data's environment; a missing plugin only costs the report its reference lines."""
+    """Ask the runs' environment; a missing plugin only costs the report its reference lines."""
     if registry is None:
         return None
     from vrl_core.config import from_data
 
-    data = runs[0].config.get("environment") or runs[0].spec.get("environment")
+    data = dict(runs[0].environment)
     try:
-        environment: EnvironmentConfig = from_data("environments", data or {}, registry)
+        environment: EnvironmentConfig = from_data("environments", data, registry)
     except VRLError:
         return None
     return environment.references()

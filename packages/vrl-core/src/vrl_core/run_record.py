@@ -64,6 +64,16 @@ class RunRecord:
         return str(self.spec.get("behaviour", "unknown data"))
 
     @property
+    def environment(self) -> Mapping[str, Any]:
+        """Settings of the environment it was evaluated in: its own, else the data's."""
+        return _mapping(self.config.get("environment")) or _mapping(self.spec.get("environment"))
+
+    @property
+    def evaluated_task(self) -> str:
+        """Task of that environment."""
+        return str(self.environment.get("task", self.task))
+
+    @property
     def algorithm(self) -> str:
         """Registered name of the algorithm."""
         return str(_mapping(self.config.get("algorithm")).get("name", "unknown algorithm"))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,8 @@ from vrl_core.errors import VRLError
 
 SMALLEST_SIDE = 256
 """Frames are enlarged until both sides have at least this many pixels."""
+SMALLEST_ROOM = 2**20
+"""With fewer bytes free, a disk is called full: the encoder itself does not say."""
 
 
 def visible_frames(frames: np.ndarray, smallest_side: int = SMALLEST_SIDE) -> np.ndarray:
@@ -41,39 +46,50 @@ def write_video(frames: np.ndarray, path: Path, frames_per_second: float = 30.0)
     import imageio_ffmpeg
 
     height, width = visible_frames(frames[:1]).shape[1:3]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with replacing(path) as partial:
-            writer = imageio_ffmpeg.write_frames(
-                str(partial),
-                (width, height),
-                fps=frames_per_second,
-                codec="libx264",
-                pix_fmt_out="yuv420p",
-                macro_block_size=2,
-                output_params=["-crf", "20", "-preset", "veryfast", "-movflags", "+faststart"],
-                ffmpeg_log_level="error",
-            )
-            writer.send(None)
-            for frame in frames:
-                writer.send(np.ascontiguousarray(visible_frames(frame[None])[0]))
-            writer.close()
-    except (OSError, RuntimeError) as error:
-        raise VRLError(f"The video {path} could not be written: {error}") from error
+    with _written(path) as partial:
+        writer = imageio_ffmpeg.write_frames(
+            str(partial),
+            (width, height),
+            fps=frames_per_second,
+            codec="libx264",
+            pix_fmt_out="yuv420p",
+            macro_block_size=2,
+            output_params=["-crf", "20", "-preset", "veryfast", "-movflags", "+faststart"],
+            ffmpeg_log_level="error",
+        )
+        writer.send(None)
+        for frame in frames:
+            writer.send(np.ascontiguousarray(visible_frames(frame[None])[0]))
+        writer.close()
     return path
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """Yield a file to write, which becomes `path`; a failure is a `VRLError` of one line."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            yield partial
+    except (OSError, RuntimeError) as error:
+        # The encoder's error goes on with its whole command line.
+        reason = str(error).strip().partition("\n")[0]
+        if path.parent.is_dir() and shutil.disk_usage(path.parent).free < SMALLEST_ROOM:
+            reason = "the disk is full; make room"
+        raise VRLError(f"The video {path} could not be written: {reason}.") from error
 
 
 def write_gif(frames: np.ndarray, path: Path, frames_per_second: float = 30.0) -> Path:
     """Write an endlessly repeating GIF and return its path; larger than a video of the same."""
     images = [Image.fromarray(frame) for frame in visible_frames(frames)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    images[0].save(
-        path,
-        save_all=True,
-        append_images=images[1:],
-        duration=max(20, round(1000 / frames_per_second)),
-        loop=0,
-    )
+    with _written(path) as partial:
+        images[0].save(
+            partial,
+            save_all=True,
+            append_images=images[1:],
+            duration=max(20, round(1000 / frames_per_second)),
+            loop=0,
+        )
     return path
 
 

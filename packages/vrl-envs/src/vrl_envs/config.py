@@ -29,6 +29,8 @@ QUALITY_ALIASES = {"medexp": "medium_expert", "medium_replay": "mixed"}
 class DMC(EnvironmentConfig):
     """A task of the DeepMind Control Suite."""
 
+    layout_settings: ClassVar[tuple[str, ...]] = ("size", "observation")
+
     task: str = "walker_walk"
     """Domain and task, such as `walker_walk`, `cheetah_run` or `humanoid_walk`."""
     size: int = 64

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from vrl_core.registry import Registry
 
 DESCRIPTION = """\
-Evaluate the policy of one or several runs in the simulator. Several runs of an algorithm are
-joined: whole runs and their episodes are resampled for the 95% intervals. Each run's result is
+Evaluate the policy of one or several runs in the simulator. Runs that differ in their seed alone
+are joined: whole runs and their episodes are resampled for the 95% intervals. Each run's result is
 written to its folder (evaluations/, videos/), where vrl report finds it.
 
 examples:
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--allow-mismatch",
         action="store_true",
-        help="evaluate although render quality or action repeat differ from the data's",
+        help="evaluate although task, camera, render quality, ... differ from the data's",
     )
     add("--workers", type=int, help="processes that step environments (default: one a core)")
     add("--device", default="auto", choices=["auto", "cpu", "cuda"], help="where the policy runs")
