@@ -277,3 +277,13 @@ def test_head_predicts_one_number_per_row() -> None:
     features = torch.randn(3, 5, 6)
     assert head(features).shape == (3, 5)
     torch.testing.assert_close(head(features)[1, 2], head.layers(features[1, 2])[0])
+
+
+def test_a_head_answers_in_float32_under_autocast() -> None:
+    torch.manual_seed(0)
+    head = Head(6, (8,))
+    head.layers[-1].bias.data.fill_(100.1)  # 100 in bfloat16
+    head.layers[-1].weight.data.zero_()
+    with torch.autocast("cpu", torch.bfloat16):
+        value = head(torch.randn(3, 6))
+    assert value.tolist() == pytest.approx([100.1] * 3)

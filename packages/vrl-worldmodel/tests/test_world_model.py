@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vrl_core.metrics import first_not_finite
 from vrl_core.protocols import SequenceBatch
 from vrl_worldmodel.config import WorldModelConfig
 from vrl_worldmodel.distributions import CategoricalLatent, GaussianLatent, Latent
@@ -87,6 +88,22 @@ def test_whole_loss_against_numpy(
     for name, value in expected.items():
         assert metrics[name].item() == pytest.approx(value, rel=1e-4), name
     assert loss.item() == pytest.approx(expected["loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("part", "named"),
+    [("decoder", "image_loss"), ("reward", "reward_loss"), ("rssm.prior_heads", "kl")],
+)
+def test_the_first_metric_that_is_not_finite_is_the_part_that_diverged(
+    model_config: WorldModelConfig, make_batch: MakeBatch, part: str, named: str
+) -> None:
+    model = build(model_config)
+    for parameter in model.get_submodule(part).parameters():
+        parameter.data.fill_(math.nan)
+    with torch.no_grad():
+        metrics = model.loss(make_batch())[1]
+    assert metrics["loss"].isnan()
+    assert first_not_finite({name: float(value) for name, value in metrics.items()}) == named
 
 
 def test_image_loss_by_hand() -> None:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vrl_core.networks import StackedLinear
-from vrl_worldmodel.distributions import at_least_float32
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
@@ -30,6 +29,16 @@ def dense(sizes: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
+def precise(layer: nn.Linear, value: Float[Tensor, "*shape inputs"]) -> Tensor:
+    """Apply a layer in its parameters' precision, whatever autocast says.
+
+    For outputs that are rewards and returns: 100 in bfloat16 would be known to 0.5 only.
+    """
+    with torch.autocast(value.device.type, enabled=False):
+        output: Tensor = layer(value.to(layer.weight.dtype))
+    return output
+
+
 class Head(nn.Module):
     """Predicts a number: the mean of a normal distribution with variance 1."""
 
@@ -38,8 +47,12 @@ class Head(nn.Module):
         self.layers = dense([features, *layers, 1])
 
     def forward(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape"]:
-        """Return the means, in float32."""
-        return at_least_float32(self.layers(features).squeeze(-1))
+        """Return the means in the parameters' precision."""
+        *hidden, output = self.layers
+        for layer in hidden:
+            features = layer(features)
+        assert isinstance(output, nn.Linear)
+        return precise(output, features).squeeze(-1)
 
 
 class EnsembleHeads(nn.Module):

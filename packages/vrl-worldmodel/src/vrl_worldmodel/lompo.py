@@ -163,9 +163,10 @@ class LOMPO(WorldModelLearner):
             assert self.imagined is not None
             imagined = self.imagined.draw(self.imagined_count, self.config.discount)
             parts.append(imagined.transitions)
-            metrics["imagined/reward"] = parts[-1].reward.mean()
             metrics["imagined/penalty"] = imagined.penalty.mean()
-        return self.agent.update(joined(*parts)) | metrics
+            metrics["imagined/reward"] = parts[-1].reward.mean()
+        # Rewards before losses: the loop names the first metric that is not finite.
+        return metrics | self.agent.update(joined(*parts))
 
     def policy(self) -> RecurrentPolicy:
         """Return the agent's mean action on inferred states; it sees later updates."""

@@ -58,7 +58,8 @@ class OfflineDV2(WorldModelLearner):
             imagined = self.imagine(start)
             reward = self.penalised_reward(imagined)
             of_actor, of_critic, metrics = self.agent.losses(imagined, reward)
-        return metrics | self.agent.step_on(of_actor, of_critic) | _describe(imagined, reward)
+        # What goes into a loss before the loss: the loop names the first that is not finite.
+        return _describe(imagined, reward) | metrics | self.agent.step_on(of_actor, of_critic)
 
     def imagine(self, start: LatentState) -> Imagination:
         """Roll out the actor from latent states `(batch, ...)`."""
@@ -88,7 +89,14 @@ class OfflineDV2(WorldModelLearner):
 
 
 def _describe(imagined: Imagination, reward: Tensor) -> Metrics:
-    metrics = {"imagination/reward": reward.detach().mean()}
+    """Return the means of penalty and penalised reward, and what imagining adds to the penalty.
+
+    `penalty_gain` is the penalty of imagined states less that of the states they start from: a
+    policy that leaves the data for where the model is unsure raises it.
+    """
+    metrics = {}
     if imagined.penalty is not None:
-        metrics["imagination/penalty"] = imagined.penalty.detach().mean()
-    return metrics
+        penalty = imagined.penalty.detach()
+        metrics["imagination/penalty"] = penalty.mean()
+        metrics["imagination/penalty_gain"] = penalty[1:].mean() - penalty[0].mean()
+    return metrics | {"imagination/reward": reward.detach().mean()}

@@ -80,7 +80,8 @@ class WorldModel(nn.Module):
         image = image_loss(self.decoder(features), images)
         reward = reward_loss(self.reward_of(features[:, 1:]), batch.reward)
         loss = divergence + image + reward
-        losses = {"loss": loss, "image_loss": image, "reward_loss": reward, **parts}
+        # Parts before their sum: the loop names the first metric that is not finite.
+        losses = {"image_loss": image, "reward_loss": reward, **parts, "loss": loss}
         return loss, {name: value.detach() for name, value in losses.items()}
 
     def reward_of(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape"]:
