@@ -104,7 +104,7 @@ def test_every_bit_of_the_state_file_matters(tmp_path):
         path.write_bytes(content)
         try:
             step, state = load_checkpoint(path.parent)
-        except DamagedCheckpointError:
+        except VRLError:
             continue
         assert (step, state["n"], state["w"].item()) == (3, 1, 1.0)
 
@@ -117,7 +117,7 @@ def test_missing_and_truncated_files(tmp_path, name):
     with pytest.raises(DamagedCheckpointError):
         load_checkpoint(path)
     (path / name).unlink()
-    with pytest.raises(DamagedCheckpointError, match="cannot be read"):
+    with pytest.raises(DamagedCheckpointError, match="is damaged"):
         load_checkpoint(path)
 
 
@@ -125,8 +125,21 @@ def test_another_format_is_refused(tmp_path):
     path = save_checkpoint(tmp_path, 3, {})
     document = json.loads((path / STATE).read_text())
     (path / STATE).write_text(json.dumps({**document, "format": 2}))
-    with pytest.raises(DamagedCheckpointError, match="format 2"):
+    with pytest.raises(VRLError, match="format 2; this version of VRL reads format 1") as raised:
         load_checkpoint(path)
+    assert not isinstance(raised.value, DamagedCheckpointError)
+
+
+def test_what_cannot_be_read_may_be_whole(tmp_path, monkeypatch):
+    path = save_checkpoint(tmp_path, 3, {})
+
+    def fail(self):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", fail)
+    with pytest.raises(VRLError, match=r"cannot be read: Input/output error") as raised:
+        load_checkpoint(path)
+    assert not isinstance(raised.value, DamagedCheckpointError)
 
 
 def test_a_full_disk_leaves_the_last_one(tmp_path, monkeypatch):

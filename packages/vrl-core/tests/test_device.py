@@ -47,6 +47,16 @@ def test_random_state_is_preserved():
     assert draw() == expected
 
 
+def test_autocast_sees_weights_that_an_update_has_stepped():
+    """The actor's loss in the same update asks the critic as it is after its own step."""
+    weight = torch.ones(1, 1, requires_grad=True)
+    with devices.autocast("bfloat16", CPU):
+        torch.nn.functional.linear(torch.ones(1, 1), weight).sum().backward()
+        with torch.no_grad():
+            weight -= 3 * weight.grad
+        assert torch.nn.functional.linear(torch.ones(1, 1), weight).item() == -2
+
+
 def test_threads_respect_the_environment(monkeypatch):
     before = torch.get_num_threads()
     try:

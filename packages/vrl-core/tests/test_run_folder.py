@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from tiny_runs import registry, run_config
+from vrl_core.checkpoint import save_checkpoint
 from vrl_core.errors import VRLError
 from vrl_core.run_folder import RunFolder, load_config
 
@@ -50,7 +51,7 @@ def test_the_lock_holds_between_processes_and_ends_with_the_process(tmp_path):
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        VRLError, match=r"Cannot write to the run's folder.*Choose another --output"
+        VRLError, match=r"run cannot be a folder: .*file is a file\. Choose another folder"
     ):
         RunFolder(tmp_path / "file" / "run").__enter__()
 
@@ -70,6 +71,49 @@ def test_damaged_facts(tmp_path):
         begin(run, run_config("data/x"))
         with pytest.raises(VRLError, match="does not describe the run's data"):
             run.spec()
-        (tmp_path / "run.json").write_text("{")
-        with pytest.raises(VRLError, match=r"Cannot read .*run\.json"):
+        for text, words in (("{", "is no JSON"), ("[]", "does not say what data")):
+            (tmp_path / "run.json").write_text(text)
+            with pytest.raises(VRLError, match=rf"run\.json is damaged: it {words}.*begin anew"):
+                run.facts()
+        (tmp_path / "run.json").unlink()
+        with pytest.raises(VRLError, match=r"Cannot read .*run\.json: No such file.*Restore it"):
             run.facts()
+
+
+def test_a_full_disk_is_called_so(tmp_path, monkeypatch):
+    def full(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("vrl_core.run_folder.write_text", full)
+    with (
+        RunFolder(tmp_path) as run,
+        pytest.raises(VRLError, match=r"disk is full.*Free some space"),
+    ):
+        begin(run, run_config("data/x"))
+
+
+def test_a_checkpoint_may_be_damaged_again(tmp_path):
+    run = RunFolder(tmp_path)
+    for _ in range(3):
+        save_checkpoint(run.checkpoints, 1, {"a": 1})
+        (save_checkpoint(run.checkpoints, 2, {"a": 2}) / "state.json").unlink()
+        with pytest.warns(UserWarning, match="step_00000002 is damaged"):
+            assert run.newest_checkpoint(set_aside=True) == (1, {"a": 1})
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == [
+        "step_00000001",
+        *(f"step_00000002.damaged{suffix}" for suffix in ("", "-2", "-3")),
+    ]
+
+
+def test_with_all_checkpoints_damaged_nothing_begins_again_in_silence(tmp_path):
+    run = RunFolder(tmp_path)
+    path = save_checkpoint(run.checkpoints, 1, {})
+    (path / "state.json").unlink()
+    with (
+        pytest.warns(UserWarning, match="is damaged"),
+        pytest.raises(VRLError, match="All checkpoints"),
+    ):
+        run.newest_checkpoint(set_aside=True)
+    path.rename(path.with_name(f"{path.name}.damaged"))  # as an earlier version left it
+    with pytest.raises(VRLError, match=r"All checkpoints.*step_00000001\.damaged.*delete them"):
+        run.newest_checkpoint(set_aside=True)

@@ -215,7 +215,7 @@ def test_a_damaged_checkpoint_is_set_aside(counting_store, tmp_path):
     content = bytearray((newest / "tensors.safetensors").read_bytes())
     content[-3] ^= 1
     (newest / "tensors.safetensors").write_bytes(content)
-    with pytest.warns(UserWarning, match="step_00000012 is damaged.*Falling back"):
+    with pytest.warns(UserWarning, match="step_00000012 is damaged"):
         train_tiny(run_config(counting_store.path), folder, resume=True)
     assert_same_run(folder, whole.path)
     assert (folder / "checkpoints/step_00000012.damaged").is_dir()
@@ -226,7 +226,7 @@ def test_all_checkpoints_damaged(counting_store, tmp_path):
     for _, path in checkpoints(run.checkpoints):
         (path / "state.json").unlink()
     with (
-        pytest.warns(UserWarning, match="Falling back"),
+        pytest.warns(UserWarning, match="is damaged"),
         pytest.raises(VRLError, match="All checkpoints"),
     ):
         train_tiny(run_config(counting_store.path), run.path, resume=True)
@@ -270,6 +270,10 @@ def test_what_was_refused_leaves_no_folder(counting_store, tmp_path):
     assert not (tmp_path / "run").exists()
     with pytest.raises(VRLError, match="no run at"):
         train_tiny(run_config(counting_store.path), tmp_path / "run", resume=True)
+    assert not (tmp_path / "run").exists()
+    # The second phase's windows of 9 steps are longer than every episode.
+    with pytest.raises(VRLError, match="episodes of at least 9 steps"):
+        train_tiny(run_config(counting_store.path, TinyConfig(return_steps=9)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -336,6 +340,12 @@ def test_restore(counting_store, tmp_path):
         restore(run.path, registry(), device, "best")
     with pytest.raises(VRLError, match="no run at"):
         restore(tmp_path, registry(), device)
+
+
+def test_a_policy_is_restored_in_the_precision_of_its_run(counting_store, tmp_path):
+    config = run_config(counting_store.path, steps=1, precision="float32")
+    run = train_tiny(config, tmp_path / "run")
+    assert restore(run.path, registry(), CPU).algorithm.config.precision == "float32"
 
 
 def assert_same_run(one, other):

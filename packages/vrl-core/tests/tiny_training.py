@@ -22,6 +22,8 @@ class TinyConfig(AlgorithmConfig):
     """Update whose loss is NaN."""
     stops_at: int = -1
     """Update in which the process gets SIGINT."""
+    return_steps: int = 2
+    precision: str = "auto"
 
     def build(self, spec, device):
         return Tiny(self, spec, device)
@@ -43,7 +45,7 @@ class Tiny:
     @property
     def phases(self):
         first = Sequences(batch_size=4, length=3)
-        second = Transitions(batch_size=4, frame_stack=2, return_steps=2)
+        second = Transitions(batch_size=4, frame_stack=2, return_steps=self.config.return_steps)
         return [
             Phase("model", self.config.first_steps, first, self.update_model, self._is_fitted),
             Phase(

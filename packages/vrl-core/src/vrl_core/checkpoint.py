@@ -15,7 +15,6 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ _NAME = re.compile(r"step_(\d{8,})")
 
 
 class DamagedCheckpointError(VRLError):
-    """A checkpoint's files are missing, altered or of another format."""
+    """A checkpoint's files are missing or altered."""
 
 
 def save_checkpoint(folder: Path, step: int, state: Any, *, keep: int = 2) -> Path:
@@ -80,19 +79,26 @@ def _document(step: int, structure: str, tensors: bytes) -> str:
 def load_checkpoint(path: Path) -> tuple[int, Any]:
     """Return the step and the state (on the CPU) after checking every byte.
 
-    Raises `DamagedCheckpointError` when the files are not what was written.
+    Raises `DamagedCheckpointError` when the files are not what was written, and `VRLError` when
+    they may be, but are of another format or cannot be read here.
     """
     try:
         document = json.loads((path / STATE).read_bytes())
+        if isinstance(version := document["format"], int) and version != FORMAT:
+            raise VRLError(
+                f"The checkpoint {path} has format {version}; this version of VRL reads format "
+                f"{FORMAT}. Use the version that wrote it."
+            )
         content = (path / TENSORS).read_bytes()
         step, structure, expected = document["step"], document["structure"], document["sha256"]
         found = {TENSORS: _digest(content), "structure": _digest(f"{step}{structure}".encode())}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedCheckpointError(f"The checkpoint {path} cannot be read: {error}.") from error
-    if document.get("format") != FORMAT:
-        raise DamagedCheckpointError(
-            f"{path} has format {document.get('format')!r}; expected {FORMAT}."
-        )
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+        raise DamagedCheckpointError(f"The checkpoint {path} is damaged: {error}.") from error
+    except OSError as error:
+        raise VRLError(
+            f"The checkpoint {path} cannot be read: {error.strerror}. It may be whole and is left "
+            "as it is; mend the disk or its permissions and run the command again."
+        ) from error
     if found != expected:
         name = next((name for name in found if found[name] != expected.get(name)), STATE)
         raise DamagedCheckpointError(
@@ -107,15 +113,6 @@ def checkpoints(folder: Path) -> list[tuple[int, Path]]:
         return []
     found = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir() if path.is_dir())
     return sorted((int(match[1]), path) for match, path in found if match)
-
-
-def load_newest(folder: Path) -> Iterator[tuple[Path, tuple[int, Any] | DamagedCheckpointError]]:
-    """Yield the checkpoints from the newest back, each loaded or with what is wrong with it."""
-    for _step, path in reversed(checkpoints(folder)):
-        try:
-            yield path, load_checkpoint(path)
-        except DamagedCheckpointError as error:
-            yield path, error
 
 
 def _prune(folder: Path, step: int, keep: int) -> None:

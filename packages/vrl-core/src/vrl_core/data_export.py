@@ -24,7 +24,7 @@ from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
 from vrl_core.store import Store, staging_folder
 from vrl_core.store_manifest import spec_to_data
-from vrl_core.store_writer import explained
+from vrl_core.writing import explained
 
 if TYPE_CHECKING:
     import gymnasium

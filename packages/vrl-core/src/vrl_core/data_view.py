@@ -14,8 +14,8 @@ from vrl_core.data_page import EpisodeSection, page
 from vrl_core.episodes import Episode
 from vrl_core.errors import VRLError
 from vrl_core.store import Store
-from vrl_core.store_writer import explained
 from vrl_core.video import film_strip, visible_frames, write_video
+from vrl_core.writing import explained
 
 STRIP_PICTURES = 12
 SPRITE_PICTURES = 100

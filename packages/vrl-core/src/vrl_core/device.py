@@ -97,7 +97,10 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
     """Return the context in which an update's matrix products use this precision."""
     dtype = resolve_precision(precision, device)
-    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
+    if dtype == torch.float32:
+        return nullcontext()
+    # An update steps weights and uses them again: a cache of cast weights would hold the old ones.
+    return torch.autocast(device.type, dtype, cache_enabled=False)
 
 
 def seed_everything(seed: int) -> None:

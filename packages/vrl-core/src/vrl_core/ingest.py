@@ -31,7 +31,8 @@ from vrl_core.episodes import Dataset, Episode
 from vrl_core.errors import VRLError
 from vrl_core.hooks import DatasetConfig
 from vrl_core.store import Store
-from vrl_core.store_writer import StoreWriter, explained, refuse_existing
+from vrl_core.store_writer import StoreWriter, refuse_existing
+from vrl_core.writing import explained
 
 LOOK_AHEAD = 2
 """Episodes for each worker that may be ahead of the writer; bounds the memory."""

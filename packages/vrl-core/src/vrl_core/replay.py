@@ -97,6 +97,10 @@ class Replay:
         windows = find_windows(self._fields, request)
         return self._to_device(draw(self._fields, windows, request, seed, number))
 
+    def check(self, request: Request) -> None:
+        """Raise `VRLError` if no episode is long enough for the request."""
+        find_windows(self._fields, request)
+
     @property
     def rows(self) -> int:
         """Rows of the store: T+1 for an episode of T steps."""

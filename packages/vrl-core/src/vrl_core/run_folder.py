@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -32,11 +33,13 @@ from vrl_core.config import from_data, load_yaml, save_yaml, to_data
 from vrl_core.episodes import DataSpec
 from vrl_core.errors import VRLError
 from vrl_core.json_lines import JsonLines
+from vrl_core.preparation import with_precision
 from vrl_core.protocols import Algorithm
 from vrl_core.registry import Registry
 from vrl_core.run_config import RunConfig
 from vrl_core.store_manifest import spec_from_data
 from vrl_core.training_state import TrainingState
+from vrl_core.writing import unwritable
 
 CONFIG = "config.yaml"
 FACTS = "run.json"
@@ -74,7 +77,7 @@ class RunFolder:
             advice = "Wait for it to end, or choose another --output."
             raise VRLError(f"{self.path} is in use by another run. {advice}") from error
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
         return self
 
     def __exit__(
@@ -117,7 +120,7 @@ class RunFolder:
         try:
             save_yaml(self.path / CONFIG, to_data(config, registry))
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
 
     def go_on(self, state: TrainingState, facts: Mapping[str, Any]) -> None:
         """Put `state` where the newest whole checkpoint left it, and forget what was logged later.
@@ -126,11 +129,11 @@ class RunFolder:
         run began with, or all checkpoints are damaged.
         """
         known = self.facts()
-        before, now = known.get("dataset", {}), facts["dataset"]
-        if before.get("checksum") != now["checksum"]:
+        before, now = known["dataset"]["checksum"], facts["dataset"]
+        if before != now["checksum"]:
             raise VRLError(
-                f"The data of {self.path} has changed: its checksum was {before.get('checksum')} "
-                f"and is {now['checksum']} ({now['path']}). Restore the data, or start a new run."
+                f"The data of {self.path} has changed: its checksum was {before} and is "
+                f"{now['checksum']} ({now['path']}). Restore the data, or start a new run."
             )
         threads, threads_now = (_threads(each) for each in (known, facts))
         if threads != threads_now:
@@ -154,12 +157,18 @@ class RunFolder:
     def facts(self) -> dict[str, Any]:
         """Read `run.json`; raises `VRLError` when it is missing or damaged."""
         path = self.path / FACTS
+        advice = f"Restore it from a copy, or begin anew: vrl train --config {self.path / CONFIG}"
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise VRLError(f"Cannot read {path}: {error}.") from error
-        if not isinstance(facts, dict):
-            raise VRLError(f"{path} is damaged: it holds no JSON object.")
+            facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            facts["dataset"]["checksum"]
+        except OSError as error:
+            raise VRLError(f"Cannot read {path}: {error.strerror}. {advice}") from error
+        except ValueError as error:
+            raise VRLError(f"{path} is damaged: it is no JSON ({error}). {advice}") from error
+        except (KeyError, TypeError) as error:
+            raise VRLError(
+                f"{path} is damaged: it does not say what data the run learns from. {advice}"
+            ) from error
         return facts
 
     def config(self, registry: Registry) -> RunConfig:
@@ -184,25 +193,35 @@ class RunFolder:
         """Return step and state of the newest checkpoint that is whole; None if there is none.
 
         Warns of damaged ones; `set_aside` also renames them, so that they are not met again.
-        Raises `VRLError` when all are damaged.
+        Raises `VRLError` when all are damaged, now or when they were set aside, and when the
+        newest may be whole but cannot be read here.
         """
-        found = checkpoints(self.checkpoints)
-        for _, path in reversed(found):
+        damaged = []
+        for _, path in reversed(checkpoints(self.checkpoints)):
             try:
-                return load_checkpoint(path)
+                found = load_checkpoint(path)
             except DamagedCheckpointError as error:
                 warnings.warn(f"{error} Falling back to the one before it.")
-                if set_aside:
-                    path.rename(path.with_name(f"{path.name}.damaged"))
-        if found:
-            raise VRLError(f"All checkpoints in {self.checkpoints} are damaged; start a new run.")
+                damaged.append(path)
+                continue
+            for lost in damaged if set_aside else ():
+                lost.rename(_free_name(lost))
+            return found
+        all_damaged = sorted({*damaged, *self.checkpoints.glob("step_*.damaged*")})
+        if all_damaged:
+            names = ", ".join(path.name for path in all_damaged)
+            raise VRLError(
+                f"All checkpoints in {self.checkpoints} are damaged: {names}. Restore one from a "
+                f"copy, start a new run (vrl train --config {self.path / CONFIG} --output FOLDER), or delete them to "
+                "begin this one again from its first update."
+            )
         return None
 
     def _write_facts(self, facts: Mapping[str, Any]) -> None:
         try:
             write_text(self.path / FACTS, json.dumps(facts, indent=2) + "\n")
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +258,8 @@ def restore(
             f"{run.path} has no checkpoint yet; go on with `vrl train --resume {run.path}`."
         )
     step, state = found
-    algorithm = config.algorithm.build(spec, device)
+    # As in training: what the run was told of precision holds for its policy too.
+    algorithm = with_precision(config.algorithm, config.precision).build(spec, device)
     algorithm.load_state_dict(state["algorithm"])
     return Restored(config=config, spec=spec, algorithm=algorithm, step=step)
 
@@ -253,10 +273,12 @@ def _at_step(run: RunFolder, checkpoint: str | int) -> tuple[int, Any]:
     return load_checkpoint(known[int(wanted)])
 
 
+def _free_name(path: Path) -> Path:
+    """Return the name under which a damaged checkpoint is kept: no earlier one has it."""
+    suffixes = chain([""], (f"-{number}" for number in count(2)))
+    names = (path.with_name(f"{path.name}.damaged{suffix}") for suffix in suffixes)
+    return next(name for name in names if not name.exists())
+
+
 def _threads(facts: Mapping[str, Any]) -> Any:
     return facts.get("hardware", {}).get("threads")
-
-
-def _unwritable(path: Path, error: OSError) -> VRLError:
-    advice = "Choose another --output, or mend its permissions."
-    return VRLError(f"Cannot write to the run's folder {path}: {error.strerror}. {advice}")

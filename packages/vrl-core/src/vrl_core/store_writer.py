@@ -10,14 +10,12 @@ the folder is renamed.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -49,9 +47,11 @@ from vrl_core.store_manifest import (
     read_journal,
     spec_to_data,
 )
+from vrl_core.writing import explained
 
 FLUSH_BYTES = 64 * 2**20
 FLUSH_SECONDS = 2.0
+KEPT = "What was written is kept; the same command continues where it stopped."
 
 
 class StoreWriter:
@@ -82,7 +82,7 @@ class StoreWriter:
         self._pending_bytes = 0
         self._flushed_at = time.monotonic()
         self._files: dict[str, BinaryIO] = {}
-        with explained(self.staging):
+        with explained(self.staging, kept=KEPT):
             self._lock = _locked_folder(self.staging)
             try:
                 refuse_existing(folder)
@@ -110,7 +110,7 @@ class StoreWriter:
             info=_plain_info(episode, self.written),
             checksums={name: zlib.crc32(value.data) for name, value in rows.items()},
         )
-        with explained(self.staging):
+        with explained(self.staging, kept=KEPT):
             for name, value in rows.items():
                 self._files[name].write(value.reshape(-1).view(np.uint8).data)
             self._records.append(record)
@@ -136,7 +136,7 @@ class StoreWriter:
         if self.written != self.total:
             raise VRLError(f"The store has {self.written} of {self.total} episodes.")
         manifest = Manifest(spec=self.spec, episodes=self._records)
-        with explained(self.staging):
+        with explained(self.staging, kept=KEPT):
             self.flush()
             for name, file in self._files.items():
                 file.seek(0)
@@ -157,7 +157,7 @@ class StoreWriter:
     def close(self) -> None:
         """Keep what was appended for a later run and let go of the folder."""
         try:
-            with explained(self.staging):
+            with explained(self.staging, kept=KEPT):
                 if self._files:
                     self.flush()
         finally:
@@ -244,29 +244,6 @@ def refuse_existing(folder: Path) -> None:
         )
     if folder.exists() or folder.is_symlink():
         raise VRLError(f"{folder} exists and is not a store. Choose another folder with --output.")
-
-
-@contextmanager
-def explained(place: Path) -> Iterator[None]:
-    """Turn the system's errors about a place that is written into `VRLError`s."""
-    try:
-        yield
-    except OSError as error:
-        raise VRLError(_explanation(place, error)) from error
-
-
-def _explanation(place: Path, error: OSError) -> str:
-    kept = "What was written is kept; the same command continues where it stopped."
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk is full while writing {place}. {kept} Free some space first."
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return (
-            f"No permission to write {error.filename or place}. Choose another folder with "
-            "--output, or change its permissions."
-        )
-    if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return f"{place} cannot be a folder: {error.filename} is a file. Choose another --output."
-    return f"Writing {place} failed: {error.strerror or error}. {kept}"
 
 
 def _locked_folder(folder: Path) -> int | None:

@@ -63,6 +63,8 @@ def train(
         evaluator.check(algorithm.policy(), device)
         state = TrainingState(algorithm, planned_phases(algorithm, config.steps), device)
         replay = Replay(store, device, config.data_placement)
+        for phase in state.phases:
+            replay.check(phase.batches)
 
         total = sum(phase.steps for phase in state.phases)
         facts = {**circumstances(registry, device), "dataset": describe_data(store)}

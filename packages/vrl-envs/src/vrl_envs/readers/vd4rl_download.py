@@ -20,7 +20,8 @@ from vrl_core.ingest import write_store
 from vrl_core.ingest_progress import shown_progress
 from vrl_core.preparation import home
 from vrl_core.store import Store
-from vrl_core.store_writer import explained, refuse_existing
+from vrl_core.store_writer import refuse_existing
+from vrl_core.writing import ANOTHER_HOME, explained
 from vrl_envs.readers.download_progress import shown_bytes
 from vrl_envs.readers.vd4rl_config import VD4RL
 from vrl_envs.readers.vd4rl_files import SUFFIXES
@@ -35,6 +36,7 @@ from vrl_envs.readers.vd4rl_names import Published, parse_identifier
 
 ROOT = "vd4rl"
 """Folder of the repository that holds the published tree."""
+KEPT = "What came is kept; the same command goes on from there."
 TRANSFERS = 4
 """Files that come at once; many are small, and each costs a round trip."""
 
@@ -59,7 +61,7 @@ def download(
         quality=published.quality,
         proprioception=proprioception,
     )
-    with explained(raw):
+    with explained(raw, elsewhere=ANOTHER_HOME):
         raw.mkdir(parents=True, exist_ok=True)
     with _locked(raw):
         with shown_bytes(identifier) as on_bytes:
@@ -124,7 +126,7 @@ def _reached(published: Published, folder: Path) -> Iterator[None]:
     except NETWORK_ERRORS as error:
         # The operating system numbers the errors of the disk; the hub's client wraps the others.
         if isinstance(error, OSError) and error.errno is not None:
-            with explained(folder):
+            with explained(folder, kept=KEPT, elsewhere=ANOTHER_HOME):
                 raise
         raise _unreachable(published, error) from error
 
