@@ -95,6 +95,15 @@ def test_starting_from_nothing_is_explained(tmp_path):
         BehaviourRun(config, tmp_path / "run")
 
 
+def test_a_folder_keeps_to_its_settings_but_for_the_steps(tmp_path):
+    list(BehaviourRun(replace(TINY, steps=500), tmp_path).run())
+    with pytest.raises(VRLError, match="with task 'cheetah_run', and 'walker_walk' was asked for"):
+        BehaviourRun(replace(TINY, task="walker_walk"), tmp_path)
+    assert BehaviourRun(TINY, tmp_path).steps == 500
+    with pytest.raises(VRLError, match="return_steps is 0; it must be at least 1"):
+        replace(TINY, return_steps=0)
+
+
 def test_a_resumed_run_equals_one_without_a_stop(tmp_path):
     torch.manual_seed(123)
     whole = BehaviourRun(TINY, tmp_path / "whole")

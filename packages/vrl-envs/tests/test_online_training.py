@@ -1,5 +1,7 @@
 """Online training on state tasks: bootstrapping, resuming, and its folder as a dataset."""
 
+import json
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -86,8 +88,61 @@ def test_a_runs_folder_is_a_folder_of_behaviours(tmp_path):
     keep_policy(tmp_path / "steps/step_00000040.safetensors", tmp_path, "hiv", "medium")
     medium = HIVDataset(quality="medium", episodes=1, **settings).build()[0]
     assert (medium.actions != expert.actions).any()
-    with pytest.raises(VRLError, match=r"There are: step_00000020\.safetensors"):
-        keep_policy(tmp_path / "steps/step_00000041.safetensors", tmp_path, "hiv", "medium")
+
+
+def test_the_command_keeps_a_step_as_a_behaviour(tmp_path):
+    steps = tmp_path / "steps"
+    steps.mkdir()
+    (steps / "step_00000040.safetensors").write_bytes(b"policy")
+    keep = TrainBehaviour(output=tmp_path, task="hiv", keep=(40, "medium"))
+    train(keep)
+    assert (tmp_path / "policies/hiv/medium.safetensors").read_bytes() == b"policy"
+    with pytest.raises(VRLError, match="There are those of steps: 40"):
+        train(replace(keep, keep=(41, "medium")))
+    with pytest.raises(VRLError, match="Did you mean 'medium'"):
+        train(replace(keep, keep=(40, "medum")))
+    with pytest.raises(VRLError, match=r"for state tasks \(halfcheetah"):
+        train(replace(keep, task="walker_walk"))
+
+
+def test_a_folder_keeps_to_its_settings_but_for_the_steps(tmp_path):
+    list(OnlineRun(replace(TINY, steps=30), tmp_path).run())
+    before = (tmp_path / "training.json").read_text()
+    for changes, said in (
+        ({"seed": 3}, "with seed 0, and 3 was asked for"),
+        ({"environment": HIV(days=11)}, "'days': 10"),
+    ):
+        with pytest.raises(VRLError, match=said):
+            OnlineRun(replace(TINY, **changes), tmp_path)
+    assert (tmp_path / "training.json").read_text() == before
+    assert OnlineRun(TINY, tmp_path).replay.steps == 30
+
+
+def test_metrics_of_steps_that_are_taken_again_are_forgotten(tmp_path):
+    list(OnlineRun(replace(TINY, steps=30), tmp_path).run())
+    with (tmp_path / "metrics.jsonl").open("a") as log:  # after the last save came a kill
+        log.write('{"steps": 40}\n{"steps": 50')
+    list(OnlineRun(TINY, tmp_path).run())
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["steps"] for line in lines] == [10, 20, 30, 40, 50]
+
+
+def test_a_run_that_is_asked_to_stop_saves_first(tmp_path):
+    records = OnlineRun(TINY, tmp_path).run()
+    assert [next(records)["steps"] for _ in range(2)] == [10, 20]
+    signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        next(records)
+    assert OnlineRun(TINY, tmp_path).replay.steps == 20
+
+
+@pytest.mark.parametrize(
+    "changes", [{"steps": -5}, {"seed": -1}, {"batch_size": 0}, {"evaluation_episodes": 0}]
+)
+def test_numbers_of_which_no_training_comes(changes):
+    ((name, value),) = changes.items()
+    with pytest.raises(VRLError, match=f"{name} is {value}; it must be at least"):
+        replace(TINY, **changes)
 
 
 def test_velocities_are_kept_for_relabelling(tmp_path):
@@ -116,6 +171,9 @@ def test_presets_are_the_papers_buffers():
 def test_the_command_trains_state_tasks(tmp_path):
     with pytest.raises(VRLError, match="takes no --start-from"):
         train(TrainBehaviour(output=tmp_path, task="hiv", preset="mixed", start_from=tmp_path))
+    for task, nearest in (("hvi", "hiv"), ("halfcheeta", "halfcheetah")):
+        with pytest.raises(VRLError, match=f"Did you mean '{nearest}'"):
+            train(TrainBehaviour(output=tmp_path, task=task))
     train(TrainBehaviour(output=tmp_path, task="hiv", preset="mixed", steps=1, seed=3))
     replay, environment = read_state_replay(tmp_path / "replays/hiv.safetensors")
     assert (len(replay), int(replay.lengths[0])) == (1, 400)

@@ -81,7 +81,8 @@ def test_policies_act_and_jumping_data_is_of_runners(tmp_path):
 
 def test_mixed_is_the_replay_with_the_tasks_rewards(tmp_path):
     recorded = replay()
-    write_state_replay(tmp_path / "replays/halfcheetah_capped.safetensors", recorded)
+    path = tmp_path / "replays/halfcheetah_capped.safetensors"
+    write_state_replay(path, recorded, {"task": "halfcheetah_capped"})
     capped = GymMuJoCoDataset(
         task="halfcheetah_capped", quality="mixed", behaviours=str(tmp_path)
     ).build()
@@ -109,10 +110,51 @@ def test_mixed_hiv_scales_its_rewards(tmp_path):
     settings = {"quality": "mixed", "behaviours": str(tmp_path), "days": 3}
     dataset = HIVDataset(**settings, reward_scale=1.0).build()
     assert dataset[0].rewards.tolist() == [0, 2, 4]
+    own = HIVDataset(**settings).build()
+    assert own[0].rewards.tolist() == [0, 1, 2]
+    assert own.spec.environment["reward_scale"] == 0.5
     with pytest.raises(VRLError, match="recorded with observation 'log10', not 'counts'"):
         HIVDataset(**settings, observation="counts").build()
     with pytest.raises(VRLError, match="Ask for at most 2"):
         HIVDataset(**settings, episodes=3).build()
+
+
+def test_policies_of_hiv_act_at_the_scale_they_learnt_with(tmp_path):
+    for seed, quality in enumerate(("medium", "expert")):
+        save_actor(tmp_path / "policies/hiv" / f"{quality}.safetensors", 6, 2, seed)
+    settings = {"days": 3, "episodes": 2, "behaviours": str(tmp_path)}
+    with pytest.raises(VRLError, match=r"no replay beside it. Give the scale: --reward-scale 1"):
+        HIVDataset(quality="expert", **settings).build()
+    recorded = {"reward_scale": 0.5, "days": 3}
+    write_state_replay(tmp_path / "replays/hiv.safetensors", replay(6, 2), recorded)
+    found = [
+        HIVDataset(quality="medexp", reward_scale=scale, **settings).build()[0].rewards
+        for scale in (None, 1.0)
+    ]
+    np.testing.assert_allclose(2 * found[0], found[1], rtol=1e-5)
+    assert HIVDataset(days=3).build().spec.environment["reward_scale"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("note", "said"),
+    [({}, "does not say in what environment"), ({"days": 3}, "does not say the reward_scale")],
+)
+def test_a_replay_that_does_not_say_how_it_was_rewarded(note, said, tmp_path):
+    write_state_replay(tmp_path / "replays/hiv.safetensors", replay(6, 2), note)
+    for scale in (None, 1.0):
+        config = HIVDataset(quality="mixed", behaviours=str(tmp_path), reward_scale=scale)
+        with pytest.raises(VRLError, match=said):
+            config.build()
+
+
+def test_a_missing_behaviour_is_answered_with_its_own_command(tmp_path):
+    for quality, said in (
+        ("mixed", r"--task hopper --preset mixed --output FOLDER`; collect"),
+        ("expert", r"--task hopper --preset expert --output FOLDER`; collect"),
+        ("medium", r"--preset mixed --output FOLDER --keep STEP medium`"),
+    ):
+        with pytest.raises(VRLError, match=said):
+            GymMuJoCoDataset(task="hopper", quality=quality, behaviours=str(tmp_path)).build()
 
 
 def test_bad_settings_are_explained(tmp_path):
@@ -124,7 +166,8 @@ def test_bad_settings_are_explained(tmp_path):
         HIVDataset(doses="discrete")
     path = tmp_path / "replays/hopper.safetensors"
     damaged = replay(11, 3)
-    write_state_replay(path, StateReplay(**(vars(damaged) | {"rewards": damaged.rewards[:-1]})))
+    shortened = StateReplay(**(vars(damaged) | {"rewards": damaged.rewards[:-1]}))
+    write_state_replay(path, shortened, {"task": "hopper"})
     with pytest.raises(VRLError, match="its rewards have 4 rows"):
         GymMuJoCoDataset(task="hopper", quality="mixed", behaviours=str(tmp_path)).build()
     path.write_bytes(b"torn")

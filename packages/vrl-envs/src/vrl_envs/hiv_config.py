@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
-from vrl_envs.config import check_at_least, check_choice
+from vrl_envs.config import QUALITIES, QUALITY_ALIASES, check_at_least, check_choice
 
 if TYPE_CHECKING:
     import gymnasium
@@ -20,7 +20,6 @@ HIVObservation = Literal["log10", "log10-cells", "counts"]
 
 DOSES = ("continuous", "switched", "discrete")
 OBSERVATIONS = ("log10", "log10-cells", "counts")
-HIV_QUALITIES = ("random", "mixed", "medium", "expert")
 HIV_TASK = "hiv"
 
 
@@ -60,13 +59,13 @@ class HIVDataset(DatasetConfig):
     """Episodes of HIV treatment, collected here."""
 
     tasks: ClassVar[tuple[str, ...]] = (HIV_TASK,)
-    qualities: ClassVar[tuple[str, ...]] = HIV_QUALITIES
+    qualities: ClassVar[tuple[str, ...]] = QUALITIES
 
     task: str = HIV_TASK
     """`hiv`; there is one task."""
     quality: str = "random"
     """Behaviour: `random` (uniform actions), `mixed` (the replay of an agent while it learnt:
-    MOPO's buffer), or a policy of the folder `behaviours`."""
+    MOPO's buffer), `medium`, `medium_expert` or `expert`."""
     episodes: int | None = None
     """Episodes to collect; by default 100, of `mixed` all that the replay has."""
     seed: int = 0
@@ -75,8 +74,9 @@ class HIVDataset(DatasetConfig):
     """Any dose of each drug, or each drug `switched` fully on or off."""
     observation: HIVObservation = "log10"
     """Scale of the observations, as in the environment."""
-    reward_scale: float = 1.0
-    """Factor of the published reward."""
+    reward_scale: float | None = None
+    """Factor of the published reward; none is the behaviours' own, with which their replay was
+    recorded (of `random` 1). MOPO needs one that makes rewards as small as states."""
     days: int = 400
     """Days, each a step, until an episode is cut off."""
     behaviours: str | None = None
@@ -85,8 +85,10 @@ class HIVDataset(DatasetConfig):
     def __post_init__(self) -> None:
         if self.task != HIV_TASK:
             raise unknown_name("HIV task", self.task, (HIV_TASK,))
-        if self.quality not in HIV_QUALITIES:
-            raise unknown_name("behaviour quality", self.quality, HIV_QUALITIES)
+        quality = QUALITY_ALIASES.get(self.quality, self.quality)
+        object.__setattr__(self, "quality", quality)
+        if quality not in QUALITIES:
+            raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))
         if self.doses == "discrete":
             raise VRLError(
                 "Data of discrete doses cannot be stored: actions are numbers in [-1, 1]. "
@@ -98,11 +100,14 @@ class HIVDataset(DatasetConfig):
         self.environment()
 
     def environment(self) -> HIV:
-        """Return the environment that the episodes come from."""
+        """Return the environment that the episodes come from; without a scale, the published one.
+
+        `state_dataset.with_reward_scale` finds the behaviours' own.
+        """
         return HIV(
             doses=self.doses,
             observation=self.observation,
-            reward_scale=self.reward_scale,
+            reward_scale=1.0 if self.reward_scale is None else self.reward_scale,
             days=self.days,
         )
 

@@ -5,8 +5,10 @@ Episode i depends on the configuration and i alone, as in `dmc_dataset`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.shipped import policy_path, replay_path
-from vrl_envs.behaviours.state_replay import read_state_replay
+from vrl_envs.behaviours.state_replay import read_environment, read_state_replay
 from vrl_envs.collection import episode_streams, qualities_in, quality_of
 from vrl_envs.gym_mujoco_config import STANDARD_TASKS, GymMuJoCo, GymMuJoCoDataset, behaviour_task
 from vrl_envs.hiv_config import HIV, HIVDataset
@@ -33,7 +35,43 @@ def open_state_dataset(config: StateDatasetConfig) -> Dataset:
     Raises `VRLError` when the behaviour does not exist, does not fit the task, or has too few
     episodes.
     """
+    if isinstance(config, HIVDataset):
+        config = with_reward_scale(config)
     return ReplayedStates(config) if config.quality == "mixed" else CollectedStates(config)
+
+
+def with_reward_scale(config: HIVDataset) -> HIVDataset:
+    """Return settings with a reward scale: the given one, else the one the behaviour learnt with.
+
+    The replay of the same folder tells it. Raises `VRLError` when there is none.
+    """
+    if config.reward_scale is not None or config.quality == "random":
+        return config
+    for quality in set(qualities_in(config.quality)) - {"mixed"}:
+        policy_path(config.task, quality, config.behaviours)  # what is asked for comes first
+    try:
+        path = replay_path(config.task, config.behaviours)
+    except VRLError as error:
+        if config.quality == "mixed":
+            raise
+        raise VRLError(
+            f"Nothing tells the reward scale that the {config.quality} behaviour of "
+            f"{config.behaviours} learnt with: there is no replay beside it. Give the scale: "
+            "--reward-scale 1 is the published reward, 1e-4 the one VRL trains with."
+        ) from error
+    return replace(config, reward_scale=recorded_scale(path, read_environment(path)))
+
+
+def recorded_scale(path: Path, recorded: Mapping[str, Any]) -> float:
+    """Return the reward scale of an HIV replay. Raises `VRLError` when it does not say one."""
+    scale = recorded.get("reward_scale")
+    if not isinstance(scale, int | float) or not scale > 0:
+        raise VRLError(
+            f"The replay {path} does not say the reward_scale that it was recorded with, only "
+            f"{dict(recorded)}. Train a behaviour anew: `python -m vrl_envs.behaviours.train "
+            "--task hiv --preset mixed`."
+        )
+    return float(scale)
 
 
 class CollectedStates:
@@ -78,7 +116,10 @@ class ReplayedStates:
     def __init__(self, config: StateDatasetConfig) -> None:
         source = behaviour_task(config.task)
         self.config, self.settings = config, config.environment()
-        self.replay, self.recorded = read_state_replay(replay_path(source, config.behaviours))
+        path = replay_path(source, config.behaviours)
+        self.replay, self.recorded = read_state_replay(path)
+        if isinstance(self.settings, HIV):
+            self.factor = self.settings.reward_scale / recorded_scale(path, self.recorded)
         available = len(self.replay)
         self.episodes = available if config.episodes is None else config.episodes
         if self.episodes > available:
@@ -101,8 +142,7 @@ class ReplayedStates:
 
     def _rewards(self, index: int, episode: Episode) -> np.ndarray:
         if isinstance(self.settings, HIV):
-            factor = self.settings.reward_scale / self.recorded["reward_scale"]
-            return np.asarray(episode.rewards * factor)
+            return np.asarray(episode.rewards * self.factor)
         if self.config.task in STANDARD_TASKS:
             return episode.rewards
         from vrl_envs.relabelling import task_rewards

@@ -105,6 +105,6 @@ class TrueErrorPenalty:
                 f"The simulator has no finite answer for the imagined state "
                 f"{state[wrong[0]].tolist()} and action {action[wrong[0]].tolist()}. {_ENDING}"
             )
-        error = prediction.sample - torch.from_numpy(truth).to(prediction.sample)
-        norms: Tensor = torch.linalg.vector_norm(error, dim=-1)
+        difference = prediction.sample - torch.from_numpy(truth).to(prediction.sample)
+        norms: Tensor = torch.linalg.vector_norm(difference, dim=-1)
         return norms

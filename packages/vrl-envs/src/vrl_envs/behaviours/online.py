@@ -20,10 +20,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from vrl_core.atomic import replacing, write_text
+from vrl_core.atomic import replacing
 from vrl_core.errors import VRLError
 from vrl_core.hooks import EnvironmentConfig
+from vrl_core.interruption import Interruption
 from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig, StateBatch
+from vrl_envs.behaviours.run_record import check_training, forget_after, record_settings
 from vrl_envs.behaviours.state_replay import (
     StateReplay,
     join,
@@ -62,6 +64,10 @@ class OnlineTraining:
     """Episodes of the stochastic policy at each checkpoint."""
     agent: SoftActorCriticConfig = field(default_factory=SoftActorCriticConfig)
     """Soft actor-critic's own sizes and rates."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers of which no training comes; raises `VRLError`."""
+        check_training(self)
 
 
 class TransitionReplay:
@@ -103,7 +109,8 @@ class OnlineRun:
     """One training run in a folder, which is a folder of behaviours too.
 
     `training.json`, `metrics.jsonl`, `steps/` (a policy for every evaluation), `replays/<task>`,
-    `policies/<task>/expert` (the newest policy) and `resume.safetensors`.
+    `policies/<task>/expert` (the newest policy) and `resume.safetensors`. Raises `VRLError` for a
+    folder with a training of other settings.
     """
 
     def __init__(self, config: OnlineTraining, folder: Path) -> None:
@@ -121,9 +128,10 @@ class OnlineRun:
         self.rng = np.random.default_rng(config.seed)
         self.updates, self.evaluated = 0, 0
         (folder / "steps").mkdir(parents=True, exist_ok=True)
-        write_text(folder / "training.json", json.dumps(asdict(config), indent=1))
+        record_settings(config, folder)
         if (folder / "resume.safetensors").exists():
             self.load()
+        forget_after(self.replay.steps, folder)
 
     @property
     def replay_file(self) -> Path:
@@ -223,24 +231,37 @@ class OnlineRun:
         torch.set_rng_state(tensors["torch_rng"])
 
     def run(self) -> Iterator[dict[str, Any]]:
-        """Train to the configured number of steps, yielding one record for each episode."""
+        """Train to the configured number of steps, yielding one record for each episode.
+
+        Asked to stop, it finishes the episode and its updates, saves, and raises
+        `KeyboardInterrupt`.
+        """
         started = saved = time.monotonic()
-        while self.replay.steps < self.config.steps:
-            record: dict[str, Any] = {"return": self.collect()}
-            record |= {"steps": self.replay.steps, "updates": self.updates} | self.update()
-            if self.replay.steps // self.config.evaluate_every > self.evaluated:
-                self.evaluated = self.replay.steps // self.config.evaluate_every
-                self.save_policy()
-                record["evaluation"] = self.evaluate()
-            record["seconds"] = round(time.monotonic() - started, 1)
-            with (self.folder / "metrics.jsonl").open("a") as log:
-                log.write(json.dumps(record) + "\n")
-            if time.monotonic() - saved > SAVE_SECONDS:
-                self.save()
-                saved = time.monotonic()
-            yield record
+        with Interruption() as interruption:
+            while self.replay.steps < self.config.steps:
+                record = self.train_episode()
+                record["seconds"] = round(time.monotonic() - started, 1)
+                with (self.folder / "metrics.jsonl").open("a") as log:
+                    log.write(json.dumps(record) + "\n")
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    self.save()
+                    saved = time.monotonic()
+                yield record
+                if interruption.requested:
+                    self.save()
+                    raise KeyboardInterrupt
         self.save_policy()
         self.save()
+
+    def train_episode(self) -> dict[str, Any]:
+        """Play one episode, learn from all so far, and judge the policy when it is time."""
+        record: dict[str, Any] = {"return": self.collect()}
+        record |= {"steps": self.replay.steps, "updates": self.updates} | self.update()
+        if self.replay.steps // self.config.evaluate_every > self.evaluated:
+            self.evaluated = self.replay.steps // self.config.evaluate_every
+            self.save_policy()
+            record["evaluation"] = self.evaluate()
+        return record
 
 
 def one_episode(replay: StateReplay, index: int) -> StateReplay:
@@ -263,8 +284,9 @@ def keep_policy(policy: Path, folder: Path, task: str, quality: str) -> Path:
     checkpoint the medium behaviour. Raises `VRLError` when there is no such file.
     """
     if not policy.is_file():
-        steps = ", ".join(sorted(path.name for path in policy.parent.glob("step_*.safetensors")))
-        raise VRLError(f"There is no policy {policy}. There are: {steps or 'none'}.")
+        found = sorted(path.stem for path in policy.parent.glob("step_*.safetensors"))
+        steps = ", ".join(str(int(name.removeprefix("step_"))) for name in found)
+        raise VRLError(f"There is no policy {policy}. There are those of steps: {steps or 'none'}.")
     target = folder / "policies" / task / f"{quality}.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(policy, target)

@@ -9,7 +9,10 @@ import difflib
 from pathlib import Path
 
 from vrl_core.errors import VRLError
+from vrl_envs.gym_mujoco_config import TASKS as GYM_TASKS
+from vrl_envs.hiv_config import HIV_TASK
 
+STATE_TASKS = (*GYM_TASKS, HIV_TASK)
 SHIPPED = Path(__file__).parent
 """Folder of the behaviours that come with this package."""
 
@@ -19,7 +22,7 @@ def policy_path(task: str, quality: str, folder: str | Path | None = None) -> Pa
     root = SHIPPED if folder is None else Path(folder)
     path = root / "policies" / task / f"{quality}.safetensors"
     if not path.is_file():
-        raise _missing(f"{task} {quality!r}", task, root)
+        raise _missing(task, quality, root)
     return path
 
 
@@ -28,7 +31,7 @@ def replay_path(task: str, folder: str | Path | None = None) -> Path:
     root = SHIPPED if folder is None else Path(folder)
     path = root / "replays" / f"{task}.safetensors"
     if not path.is_file():
-        raise _missing(f"{task} 'mixed'", task, root)
+        raise _missing(task, "mixed", root)
     return path
 
 
@@ -46,17 +49,24 @@ def available(folder: str | Path | None = None) -> dict[str, tuple[str, ...]]:
     return {task: tuple(sorted(qualities)) for task, qualities in sorted(found.items())}
 
 
-def _missing(asked: str, task: str, root: Path) -> VRLError:
+def _missing(task: str, quality: str, root: Path) -> VRLError:
     known = available(root)
     nearest = difflib.get_close_matches(task, known, n=1, cutoff=0.5)
     listing = "; ".join(f"{name}: {', '.join(qualities)}" for name, qualities in known.items())
     place = "is shipped" if root == SHIPPED else f"is in {root}"
-    parts = [f"No behaviour for {asked} {place}."]
+    parts = [f"No behaviour for {task} {quality!r} {place}."]
     if nearest and nearest[0] != task:
         parts.append(f"The nearest task is {nearest[0]!r}.")
     parts.append(f"There are {listing or 'none'}. Every task has 'random', which needs no file.")
-    parts.append(
-        f"Train one with `python -m vrl_envs.behaviours.train --task {task} --preset expert "
-        "--output <folder>`."
-    )
+    parts.append(_training_advice(task, quality))
     return VRLError(" ".join(parts))
+
+
+def _training_advice(task: str, quality: str) -> str:
+    """Say how a behaviour is made: a medium policy is a step of the training that `mixed` is of."""
+    preset = "expert" if quality == "expert" else "mixed"
+    command = f"python -m vrl_envs.behaviours.train --task {task} --preset {preset} --output FOLDER"
+    parts = [f"Train one with `{command}`"]
+    if quality == "medium" and task in STATE_TASKS:
+        parts.append(f", then choose one of its steps: `{command} --keep STEP medium`")
+    return "".join([*parts, "; collect with `--behaviours FOLDER`."])

@@ -70,12 +70,10 @@ def join(episodes: Sequence[StateReplay]) -> StateReplay:
     )
 
 
-def write_state_replay(
-    path: Path, replay: StateReplay, environment: Mapping[str, Any] | None = None
-) -> None:
+def write_state_replay(path: Path, replay: StateReplay, environment: Mapping[str, Any]) -> None:
     """Write a replay, replacing the file at once, with its environment's settings as a note."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    note = {"environment": json.dumps(dict(environment or {}))}
+    note = {"environment": json.dumps(dict(environment))}
     with replacing(path) as partial:
         arrays = {name: np.ascontiguousarray(array) for name, array in vars(replay).items()}
         save_file(arrays, partial, metadata=note)
@@ -83,15 +81,29 @@ def write_state_replay(
 
 def read_state_replay(path: Path) -> tuple[StateReplay, dict[str, Any]]:
     """Read a replay and its environment's settings. Raises `VRLError` for another kind of file."""
+    environment = read_environment(path)
     try:
         with safe_open(path, "np") as file:
-            note = file.metadata() or {}
             replay = StateReplay(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        environment: dict[str, Any] = json.loads(note["environment"])
-    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, TypeError) as error:
         raise VRLError(f"The replay {path} cannot be read: {error}.") from error
     _check(path, replay)
     return replay, environment
+
+
+def read_environment(path: Path) -> dict[str, Any]:
+    """Read the settings that a replay was recorded with. Raises `VRLError` when it has none."""
+    try:
+        with safe_open(path, "np") as file:
+            note = json.loads((file.metadata() or {}).get("environment", "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise VRLError(f"The replay {path} cannot be read: {error}.") from error
+    if not isinstance(note, dict) or not note:
+        raise VRLError(
+            f"The replay {path} does not say in what environment it was recorded, so its rewards "
+            "cannot be told. Record one with `python -m vrl_envs.behaviours.train --preset mixed`."
+        )
+    return note
 
 
 def _check(path: Path, replay: StateReplay) -> None:

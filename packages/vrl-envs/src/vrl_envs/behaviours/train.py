@@ -1,4 +1,7 @@
-"""Train a behaviour: `python -m vrl_envs.behaviours.train --task walker_walk --output folder`."""
+"""Train a behaviour: `python -m vrl_envs.behaviours.train --task walker_walk --output folder`.
+
+With `--keep STEP QUALITY`, make the policy of a step one of the folder's behaviours instead.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from vrl_core.errors import VRLError
-from vrl_envs.dmc_tasks import check_task
-from vrl_envs.gym_mujoco_config import TASKS as GYM_TASKS
-from vrl_envs.hiv_config import HIV_TASK
+from vrl_core.errors import VRLError, unknown_name
+from vrl_envs.behaviours.shipped import STATE_TASKS
+from vrl_envs.dmc_tasks import TASKS as DMC_TASKS
 
 if TYPE_CHECKING:
     from vrl_envs.behaviours.online import OnlineRun
     from vrl_envs.behaviours.training import BehaviourRun
 
-STATE_TASKS = (*GYM_TASKS, HIV_TASK)
+KEPT_QUALITIES = ("medium", "expert")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +40,18 @@ class TrainBehaviour:
     """Agent steps in all, instead of the preset's."""
     seed: int | None = None
     """Seed, instead of the preset's."""
+    keep: tuple[int, str] | None = None
+    """Step and quality: train nothing, but make the policy that was evaluated at this step the
+    behaviour `medium` or `expert` of the folder (state tasks)."""
 
 
 def train(arguments: TrainBehaviour) -> None:
     """Run the training and print a line for each evaluation. Raises `VRLError` for bad names."""
-    if arguments.task not in STATE_TASKS:
-        check_task(arguments.task)
+    if arguments.task not in (*DMC_TASKS, *STATE_TASKS):
+        raise unknown_name("task", arguments.task, (*DMC_TASKS, *STATE_TASKS))
+    if arguments.keep is not None:
+        print(f"Kept: {keep(arguments, *arguments.keep)}")
+        return
     import torch
 
     torch.set_num_threads(1)  # these networks are too small to share
@@ -55,6 +63,21 @@ def train(arguments: TrainBehaviour) -> None:
                 f"(lowest {min(returns):6.1f}), {record['seconds']:.0f} s",
                 flush=True,
             )
+
+
+def keep(arguments: TrainBehaviour, step: int, quality: str) -> Path:
+    """Make the policy of a step a behaviour and return its file. Raises `VRLError` without one."""
+    from vrl_envs.behaviours.online import keep_policy
+
+    if arguments.task not in STATE_TASKS:
+        raise VRLError(
+            f"--keep is for state tasks ({', '.join(STATE_TASKS)}). For {arguments.task} see "
+            "vrl_envs.behaviours.shipping.ship."
+        )
+    if quality not in KEPT_QUALITIES:
+        raise unknown_name("quality of a policy", quality, KEPT_QUALITIES)
+    policy = arguments.output / "steps" / f"step_{step:08d}.safetensors"
+    return keep_policy(policy, arguments.output, arguments.task, quality)
 
 
 def open_run(arguments: TrainBehaviour) -> BehaviourRun | OnlineRun:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,15 @@ from dm_control import suite
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from vrl_core.atomic import replacing, write_text
+from vrl_core.atomic import replacing
 from vrl_core.errors import VRLError
+from vrl_core.interruption import Interruption
 from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig, StateBatch
+from vrl_envs.behaviours.run_record import check_training, forget_after, record_settings
+from vrl_envs.config import check_at_least
 
 SIMULATOR_STEPS = 1000  # in an episode of the suite
+SAVE_SECONDS = 240.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,12 @@ class BehaviourTraining:
     """
     agent: SoftActorCriticConfig = field(default_factory=SoftActorCriticConfig)
     """Soft actor-critic's own sizes and rates."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers of which no training comes; raises `VRLError`."""
+        check_training(self)
+        check_at_least("action_repeat", self.action_repeat, 1)
+        check_at_least("return_steps", self.return_steps, 1)
 
 
 class StateTask:
@@ -178,7 +188,10 @@ class EpisodeReplay:
 
 
 class BehaviourRun:
-    """One training run in a folder: `training.json`, `metrics.jsonl`, `policies/`, `resume`."""
+    """One training run in a folder: `training.json`, `metrics.jsonl`, `policies/`, `resume`.
+
+    Raises `VRLError` for a folder with a training of other settings.
+    """
 
     def __init__(self, config: BehaviourTraining, folder: Path) -> None:
         torch.manual_seed(config.seed)
@@ -198,11 +211,12 @@ class BehaviourRun:
         self.rng = np.random.default_rng(config.seed)
         self.updates = 0
         (folder / "policies").mkdir(parents=True, exist_ok=True)
-        write_text(folder / "training.json", json.dumps(asdict(config), indent=1))
+        record_settings(config, folder)
         if (folder / "resume.safetensors").exists():
             self.load()
         elif config.start_from:
             self.start_from(Path(config.start_from))
+        forget_after(self.steps, folder)
 
     def start_from(self, folder: Path) -> None:
         """Take over another run's networks. Raises `VRLError` when it has saved none."""
@@ -285,22 +299,30 @@ class BehaviourRun:
         torch.set_rng_state(tensors["torch_rng"])
 
     def run(self) -> Iterator[dict[str, Any]]:
-        """Train to the configured number of steps, yielding one record for each episode."""
+        """Train to the configured number of steps, yielding one record for each episode.
+
+        Asked to stop, it finishes the episode and its updates, saves, and raises
+        `KeyboardInterrupt`.
+        """
         started, saved = time.monotonic(), time.monotonic()
-        while self.steps < self.config.steps:
-            record: dict[str, Any] = {"return": self.collect()}
-            record |= {"steps": self.steps, "updates": self.updates}
-            record |= self.update()
-            if self.steps % self.config.evaluate_every == 0:
-                self.save_policy()
-                record["evaluation"] = self.evaluate()
-            if self.steps % self.config.evaluate_every == 0 and time.monotonic() - saved > 240:
-                self.save()
-                saved = time.monotonic()
-            record["seconds"] = round(time.monotonic() - started, 1)
-            with (self.folder / "metrics.jsonl").open("a") as log:
-                log.write(json.dumps(record) + "\n")
-            yield record
+        with Interruption() as interruption:
+            while self.steps < self.config.steps:
+                record: dict[str, Any] = {"return": self.collect()}
+                record |= {"steps": self.steps, "updates": self.updates} | self.update()
+                evaluated = self.steps % self.config.evaluate_every == 0
+                if evaluated:
+                    self.save_policy()
+                    record["evaluation"] = self.evaluate()
+                record["seconds"] = round(time.monotonic() - started, 1)
+                with (self.folder / "metrics.jsonl").open("a") as log:
+                    log.write(json.dumps(record) + "\n")
+                if evaluated and time.monotonic() - saved > SAVE_SECONDS:
+                    self.save()
+                    saved = time.monotonic()
+                yield record
+                if interruption.requested:
+                    self.save()
+                    raise KeyboardInterrupt
         self.save()
 
 
