@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vrl_core.episodes import DataSpec, FieldSpec
 from vrl_core.protocols import SequenceBatch
@@ -38,6 +39,44 @@ GAUSSIAN = replace(
     kl_balance=None,
     free_nats=0.0,
 )
+
+
+WAITING = frozenset(
+    {
+        "aten::_local_scalar_dense",  # item(), float(), if
+        "aten::item",
+        "aten::is_nonzero",
+        "aten::equal",
+        "aten::nonzero",  # and other results whose size depends on the contents
+        "aten::masked_select",
+        "aten::_unique2",
+        "aten::unique_dim",
+        "aten::repeat_interleave.Tensor",
+        "aten::lift_fresh",  # torch.tensor(numbers), which are copied to the device
+    }
+)
+"""Operators that wait for a GPU, or copy from the host to it."""
+
+
+class NoHostReads(TorchDispatchMode):
+    """Refuses what waits for a GPU or copies from the host, seen on the CPU.
+
+    Also indexing by a boolean mask, of which only the mask's type tells.
+    """
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.name()
+        assert name not in WAITING, name
+        if name.startswith(("aten::index.", "aten::index_put", "aten::_index_put_impl")):
+            masks = [i for i in args[1] if i is not None and i.dtype in (torch.bool, torch.uint8)]
+            assert not masks, f"{name} with a mask"
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def no_host_reads() -> type[NoHostReads]:
+    """A context in which nothing may wait for the device."""
+    return NoHostReads
 
 
 @pytest.fixture(params=[CATEGORICAL, GAUSSIAN], ids=["categorical", "gaussian"])

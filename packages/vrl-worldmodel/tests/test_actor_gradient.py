@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from vrl_core.hooks import PenaltyConfig
+from vrl_core.protocols import EnsemblePrediction
 from vrl_worldmodel.actor_critic import actor_loss
 from vrl_worldmodel.config import OfflineDV2Config
 from vrl_worldmodel.distributions import CategoricalLatent, TruncatedNormal
-from vrl_worldmodel.imagination import imagine
+from vrl_worldmodel.imagination import Penalty, imagine
 from vrl_worldmodel.offline_dv2 import OfflineDV2
-from vrl_worldmodel.penalty_config import MeanDisagreement
+from vrl_worldmodel.penalty_config import EnsembleStd, LogProbStd, MeanDisagreement
 from vrl_worldmodel.rssm import LatentState
 
 
-def build(model_config, spec) -> OfflineDV2:
+def build(model_config, spec, penalty: PenaltyConfig) -> OfflineDV2:
     """A learner in float64, whose policy is far from the actions' bounds: nothing is cut off."""
     torch.manual_seed(0)
     config = OfflineDV2Config(
         model=model_config,
         actor_layers=(8,),
         critic_layers=(8,),
-        penalty=MeanDisagreement(weight=2.0),
+        penalty=penalty,
         precision="float32",
     )
     learner = config.build(spec, torch.device("cpu"))
@@ -46,20 +49,24 @@ def starts(learner: OfflineDV2) -> LatentState:
 class Frozen:
     """Holds constant what the gradient takes for constant, at its values in the first rollout.
 
-    That is the features that the actor sees and, of a straight-through draw, the one-hot vectors
-    and the probabilities that were taken off: `one_hot + p - p_first` has the same gradient.
+    That is the features that the actor sees; the latent whose density a penalty judges; and of a
+    straight-through draw the one-hot vectors and the probabilities that were taken off:
+    `one_hot + p - p_first` has the same gradient.
     """
 
     def __init__(self) -> None:
         self.features: list[Tensor] = []
+        self.judged: list[Tensor] = []
         self.drawn: list[tuple[Tensor, Tensor]] = []
         self.replaying = False
         self._remaining_features: Iterator[Tensor] = iter(())
+        self._remaining_judged: Iterator[Tensor] = iter(())
         self._remaining_drawn: Iterator[tuple[Tensor, Tensor]] = iter(())
 
     def replay(self) -> None:
         self.replaying = True
         self._remaining_features = iter(self.features)
+        self._remaining_judged = iter(self.judged)
         self._remaining_drawn = iter(self.drawn)
 
     def act(self, actor: Callable[[Tensor], TruncatedNormal]) -> Callable[..., TruncatedNormal]:
@@ -70,6 +77,15 @@ class Frozen:
             return actor(features)
 
         return acting
+
+    def judging(self, penalty: Penalty) -> Penalty:
+        def judge(prediction: EnsemblePrediction) -> Tensor:
+            if self.replaying:
+                return penalty(replace(prediction, sample=next(self._remaining_judged)))
+            self.judged.append(prediction.sample.detach())
+            return penalty(prediction)
+
+        return judge
 
     def sampling(self, original: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def sample(latent: CategoricalLatent, noise: Tensor | None = None) -> Tensor:
@@ -83,12 +99,15 @@ class Frozen:
         return sample
 
 
-def test_penalised_gradient_equals_finite_differences(model_config, spec, monkeypatch) -> None:
+@pytest.mark.parametrize("penalty", [MeanDisagreement, EnsembleStd, LogProbStd])
+def test_penalised_gradient_equals_finite_differences(
+    model_config, spec, penalty, monkeypatch
+) -> None:
     """The actor's whole objective in float64, with the noise of every evaluation the same.
 
     For categorical latents it is the straight-through surrogate's gradient.
     """
-    learner = build(model_config, spec)
+    learner = build(model_config, spec, penalty(weight=2.0))
     start = starts(learner)
     frozen = Frozen()
     monkeypatch.setattr(CategoricalLatent, "sample", frozen.sampling(CategoricalLatent.sample))
@@ -96,7 +115,8 @@ def test_penalised_gradient_equals_finite_differences(model_config, spec, monkey
     def objective() -> Tensor:
         torch.manual_seed(5)
         act = frozen.act(learner.agent.actor)
-        imagined = imagine(learner.model.rssm, start, act, 3, learner.penalty)
+        judge = frozen.judging(learner.penalty)
+        imagined = imagine(learner.model.rssm, start, act, 3, judge)
         reward = learner.penalised_reward(imagined)
         value = learner.agent.target_critic(imagined.features[1:])
         return actor_loss_of(reward, value, imagined.entropy)

@@ -266,6 +266,20 @@ def test_offline_slac_imagines_nothing(settings, store) -> None:
 
 
 @pytest.mark.parametrize("kind", ["soft-actor-critic", "deterministic"])
+def test_an_agents_update_reads_nothing_on_the_host(
+    settings, store, model_config, kind, no_host_reads
+) -> None:
+    config = LOMPOConfig(**settings | {"model": model_config, "agent": kind})
+    algorithm = prepared(config, store)
+    phase = algorithm.phases[-1]
+    assert phase.replayable
+    batch = Replay(store, CPU).batch(phase.batches, 1, 0)
+    phase.update(batch)  # optimisers make their state in the first step
+    with no_host_reads():
+        phase.update(batch)
+
+
+@pytest.mark.parametrize("kind", ["soft-actor-critic", "deterministic"])
 def test_agents_phase_changes_the_agent_alone(settings, store, kind) -> None:
     algorithm = build(LOMPOConfig(**settings | {"agent": kind}), store)
     before = tensors(algorithm.state_dict())
