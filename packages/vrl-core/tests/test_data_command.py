@@ -87,7 +87,6 @@ def test_collect_continues_where_it_stopped(registry: Registry):
         (["colect"], "no data command named 'colect'. Did you mean 'collect'"),
         (["convert", "nowhere", "out"], "no file or folder nowhere"),
         (["download", "tape/x"], "no dataset to download named 'tape'. Did you mean 'tapes'"),
-        (["check", "nowhere"], "no store at nowhere"),
         (["stats"], "at least one store"),
     ],
 )
@@ -149,6 +148,45 @@ def test_check_exits_with_one_when_a_store_is_damaged(
     file.write_bytes(data)
     assert main(["check", str(path)], registry) == 1
     assert "reward.npy, episode 2: does not match its checksum" in capsys.readouterr().out
+
+
+def test_check_goes_on_after_a_store_that_is_missing(
+    registry: Registry, counting_store: Store, capsys
+):
+    assert main(["check", "missing", str(counting_store.path)], registry) == 1
+    said = capsys.readouterr()
+    assert "no store at missing" in said.err
+    assert f"{counting_store.path}: OK" in " ".join(said.out.split())
+
+
+def test_damaged_data_is_neither_shown_nor_exported(
+    registry: Registry, counting_store: Store, minari_root: Path
+):
+    path = counting_store.path
+    file = path / "reward.npy"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    for command in ("view", "export"):
+        with pytest.raises(VRLError, match=r"is damaged: reward\.npy, episode 2"):
+            main([command, str(path)], registry)
+    # Of what is not read nothing is said.
+    assert main(["view", str(path), "--episodes", "0"], registry) == 0
+
+
+def test_export_takes_a_relative_folder(registry: Registry, counting_store: Store):
+    assert main(["export", str(counting_store.path), "--output", "out/up/good-v0"], registry) == 0
+    assert Path("out/up/good-v0/data/main_data.hdf5").is_file()
+    assert not Path("out/up/good-v0.partial").exists()
+
+
+def test_a_task_of_a_dataset_that_two_plugins_add_is_named_as_such(tmp_path: Path):
+    modules = []
+    for name in ("one", "two"):
+        module = ModuleType(name)
+        module.vrl_datasets = hookimpl(lambda: {"counting": Counting})
+        module.vrl_datasets.__name__ = "vrl_datasets"
+        modules.append(module)
+    with pytest.raises(VRLError, match=r"'counting' is added by one .* and two.*VRL_BLOCK"):
+        main(COLLECT, Registry(installed=False, modules=modules))
 
 
 def test_check_of_an_unfinished_store_says_how_far_it_is(registry: Registry, capsys):

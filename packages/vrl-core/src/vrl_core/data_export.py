@@ -62,8 +62,9 @@ def minari_place(spec: DataSpec, output: Path | None, identifier: str | None) ->
         )
     if output is None or not _VERSIONED.fullmatch(output.name):
         root = output if output is not None else _minari_root()
-        return MinariPlace(root=root, identifier=identifier or _default_identifier(spec))
-    parts = output.absolute().parts
+        # Minari joins a relative path twice.
+        return MinariPlace(root=root.resolve(), identifier=identifier or _default_identifier(spec))
+    parts = output.resolve().parts
     identifier = identifier or "/".join(parts[-2:])
     depth = identifier.count("/") + 1
     if "/".join(parts[-depth:]) != identifier or not _IDENTIFIER.fullmatch(identifier):
@@ -79,7 +80,8 @@ def export_minari(
 ) -> Path:
     """Write a Minari HDF5 dataset and return its folder; it appears whole or not at all.
 
-    Raises `VRLError` when Minari is not installed, the folder exists, or it cannot be written.
+    Raises `VRLError` when Minari is not installed, the store is damaged, or the folder exists or
+    cannot be written.
     """
     _require_minari()
     folder = place.folder
@@ -113,6 +115,7 @@ def _write(
         jpeg_encoding=False,  # lossless
     )
     for index, episode in enumerate(store):
+        store.require_sound([index])
         storage.update_episodes([_buffer(episode)])
         storage.update_episode_metadata([{"info": json.dumps(dict(episode.info))}], [index])
         if on_episode:

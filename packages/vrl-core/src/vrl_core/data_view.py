@@ -30,9 +30,11 @@ def view(
     """Write a page (`.html`) or a video (`.mp4`) of some episodes and return its path.
 
     Without `episodes`, those of the lowest, the median and the highest return. Raises `VRLError`
-    for another ending, an episode that does not exist, or a video of data without images.
+    for another ending, an episode that does not exist or is damaged, or a video of data without
+    images.
     """
     chosen = _chosen_episodes(store, episodes)
+    store.require_sound(chosen)
     with explained(output):
         output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".html":

@@ -128,6 +128,13 @@ class Registry:
         found = self._of_kind(kind)
         return {n: found[n][0].config for n in sorted(found) if len(found[n]) == 1}
 
+    def contested(self, kind: str) -> dict[str, list[type[Any]]]:
+        """Return the names of a kind that several plugins claim, with their classes."""
+        found = self._of_kind(kind).items()
+        return {
+            name: [entry.config for entry in entries] for name, entries in found if len(entries) > 1
+        }
+
     def get(self, kind: str, name: str) -> type[Any]:
         """Return the configuration class of this name.
 

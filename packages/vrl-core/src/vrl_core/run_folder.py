@@ -212,8 +212,8 @@ class RunFolder:
             names = ", ".join(path.name for path in all_damaged)
             raise VRLError(
                 f"All checkpoints in {self.checkpoints} are damaged: {names}. Restore one from a "
-                f"copy, start a new run (vrl train --config {self.path / CONFIG} --output FOLDER), or delete them to "
-                "begin this one again from its first update."
+                f"copy, start a new run (vrl train --config {self.path / CONFIG} --output FOLDER), "
+                "or delete them to begin this one again from its first update."
             )
         return None
 

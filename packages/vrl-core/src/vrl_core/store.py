@@ -13,7 +13,7 @@ an open store needs no resident memory. `docs/data.md` describes the files.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,8 +92,8 @@ class Store:
                 shape=(manifest.rows, *row.shape),
             )
         store = cls(folder, manifest, fields)
-        for problem in store.verify() if verify else ():
-            raise VRLError(_damaged(folder, str(problem)))
+        if verify:
+            store.require_sound()
         return store
 
     @property
@@ -145,6 +145,22 @@ class Store:
         for index in range(len(self)) if episodes is None else episodes:
             record = self.manifest.episodes[index]
             yield from episode_problems(self.fields, int(self.offsets[index]), record, index)
+
+    def require_sound(
+        self,
+        episodes: Sequence[int] | None = None,
+        on_episode: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Read the given episodes (all unless told) and raise `VRLError` if one is damaged.
+
+        `on_episode` is told how many have been read, of how many.
+        """
+        chosen = range(len(self)) if episodes is None else episodes
+        for count, index in enumerate(chosen, start=1):
+            for problem in self.verify([index]):
+                raise VRLError(_damaged(self.path, str(problem)))
+            if on_episode:
+                on_episode(count, len(chosen))
 
     @property
     def provenance(self) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,16 @@ SIGNS = ("action.npy", "journal.jsonl")
 def check(words: Sequence[str]) -> int:
     """Run `vrl data check`."""
     given = _required(flags(Check, "check", words).stores, "check")
-    return max(_check_one(folder) for folder in given)
+    return max([_checked(folder) for folder in given])
+
+
+def _checked(folder: Path) -> int:
+    """Check a store; one that is missing or unreadable keeps no other from being checked."""
+    try:
+        return _check_one(folder)
+    except VRLError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 def _check_one(folder: Path) -> int:

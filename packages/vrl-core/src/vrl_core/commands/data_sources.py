@@ -57,6 +57,9 @@ def collect(words: Sequence[str], registry: Registry) -> int:
 def _collector(words: Sequence[str], registry: Registry) -> type[DatasetConfig]:
     """Return the dataset that `--task` can be collected with."""
     collectors = [kind for kind in registry.options("datasets").values() if kind.tasks]
+    task = _value_of("--task", words)
+    if not any(task in kind.tasks for kind in collectors):
+        _refuse_contested(task, registry)
     if not collectors:
         raise VRLError(
             "No installed package can collect data. Install one, such as: pip install vrl-envs. "
@@ -65,7 +68,6 @@ def _collector(words: Sequence[str], registry: Registry) -> type[DatasetConfig]:
     tasks: dict[str, type[DatasetConfig]] = {
         task: kind for kind in reversed(collectors) for task in kind.tasks
     }
-    task = _value_of("--task", words)
     if task is None:
         if any(word in ("-h", "--help") for word in words):
             return collectors[0]
@@ -73,6 +75,13 @@ def _collector(words: Sequence[str], registry: Registry) -> type[DatasetConfig]:
     if task not in tasks:
         raise unknown_name("task", task, tasks)
     return tasks[task]
+
+
+def _refuse_contested(task: str | None, registry: Registry) -> None:
+    """Raise `VRLError` when the dataset that knows the task is one that two plugins add."""
+    for name, kinds in registry.contested("datasets").items():
+        if any(task in kind.tasks for kind in kinds):
+            registry.get("datasets", name)  # says who adds it and how to leave one out
 
 
 def _value_of(flag: str, words: Sequence[str]) -> str | None:
