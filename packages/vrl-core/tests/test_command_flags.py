@@ -112,9 +112,7 @@ def test_mistakes_are_one_line_and_status_1(vrl, capsys, words, message):
 
 
 def test_a_misspelt_flag_is_met_with_the_nearest(vrl, capsys):
-    with pytest.raises(SystemExit) as stop:
-        vrl("count", "a", "--longer-tan", "3")
-    assert stop.value.code == 2
+    assert vrl("count", "a", "--longer-tan", "3") == 1
     assert "Did you mean --longer-than?" in capsys.readouterr().err
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -115,13 +116,17 @@ def registry() -> Registry:
     return Registry(installed=False, modules=(EVERYTHING,))
 
 
+def stored(path: str) -> StoreDataset:
+    return StoreDataset(path=str(Path(path).absolute()))
+
+
 def parsed(registry: Registry, line: str) -> RunConfig:
     return parse_run(split_words(line.split()), registry)
 
 
 def test_a_store_by_its_folder_is_enough(registry):
     run = parsed(registry, "plain --data data/x")
-    assert run == RunConfig(algorithm=Plain(), dataset=StoreDataset(path="data/x"))
+    assert run == RunConfig(algorithm=Plain(), dataset=stored("data/x"))
 
 
 def test_choices_and_their_flags_come_in_any_order(registry):
@@ -182,7 +187,7 @@ def test_flags_win_over_the_file(registry, file):
 def test_a_choice_over_the_file_starts_from_its_own_defaults(registry, file):
     run = parsed(registry, f"--config {file} penalty:spread --data y environment:as-recorded")
     assert run.algorithm == Careful(rate=0.25, penalty=Spread())
-    assert (run.dataset, run.environment) == (StoreDataset(path="y"), None)
+    assert (run.dataset, run.environment) == (stored("y"), None)
 
 
 def test_another_algorithm_over_the_file_keeps_the_rest(registry, file):
@@ -213,7 +218,7 @@ def test_one_dataset_to_choose_from_keeps_its_word():
     few = plugin("few", algorithms={"plain": Plain}, datasets={"store": StoreDataset})
     registry = Registry(installed=False, modules=(few,))
     run = parsed(registry, "plain dataset:store --dataset.path z")
-    assert run.dataset == StoreDataset(path="z")
+    assert run.dataset == stored("z")
 
 
 @pytest.mark.parametrize(
@@ -239,21 +244,44 @@ def test_a_wrong_name_is_met_with_the_nearest(registry, line, message):
 @pytest.mark.parametrize(
     ("line", "nearest"),
     [
-        ("careful --data x --lograte 3", None),
-        ("careful --data x --evaluate-evry 3", "--evaluate-every"),
-        ("careful --data x --penalty.ordr 3", "--penalty.order"),
-        ("careful dataset:suite --dataset.tsk x", "--dataset.task"),
-        ("careful --data x --encoder.dept 3", "--encoder.depth"),
-        ("careful --data x --rate fast", None),
-        ("careful", None),
+        ("careful --data x --xyz 3", "There is no flag --xyz. See: vrl train careful --help"),
+        ("careful --data x --evaluate-evry 3", "Did you mean --evaluate-every?"),
+        ("careful --data x --seeed 3", "Did you mean --seed? See: vrl train careful --help"),
+        ("careful --data x --penalty.ordr 3", "Did you mean --penalty.order?"),
+        ("careful dataset:suite --dataset.tsk x", "Did you mean --dataset.task?"),
+        ("careful --data x --encoder.dept=3", "Did you mean --encoder.depth?"),
     ],
 )
-def test_a_wrong_flag_exits_with_2_and_the_nearest(registry, line, nearest, capsys):
-    with pytest.raises(SystemExit) as stop:
+def test_a_wrong_flag_is_met_with_the_nearest(registry, line, nearest, capsys):
+    with pytest.raises(VRLError, match=re.escape(nearest)):
         parsed(registry, line)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_value_that_does_not_parse_is_shown_with_its_flag(registry, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parsed(registry, "careful --data x --rate fast")
     assert stop.value.code == 2
-    said = capsys.readouterr().err
-    assert (nearest is None and said) or f"Did you mean {nearest}?" in said
+    assert "Error parsing --rate" in capsys.readouterr().err
+
+
+def test_without_data_the_way_to_some_is_named(registry):
+    with pytest.raises(VRLError, match=r"vrl train careful --data FOLDER.*one of: store, suite"):
+        parsed(registry, "careful")
+
+
+def test_an_unknown_preset_is_one_of_the_algorithm_as_it_is_called(registry):
+    with pytest.raises(VRLError, match=r"no preset of careful named 'smal'\. Did you mean 'small'"):
+        parsed(registry, "careful --preset smal --data x")
+
+
+def test_paths_mean_the_same_in_every_folder(registry, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = parsed(registry, "careful --data data/x")
+    assert run.dataset.path == str(tmp_path / "data/x")
+    save_yaml(tmp_path / "run.yaml", to_data(run, registry))
+    monkeypatch.chdir("/")
+    assert parsed(registry, f"--config {tmp_path / 'run.yaml'}") == run
 
 
 @pytest.mark.parametrize(
@@ -264,6 +292,7 @@ def test_a_wrong_flag_exits_with_2_and_the_nearest(registry, line, nearest, caps
         ("algorithm: {name: careful, rat: 1}", "part.yaml: algorithm: .*Did you mean 'rate'"),
         ("dataset: {name: suite}", "part.yaml: dataset: the key 'task' is missing"),
         ("plugins: 3", "plugins: expected a list"),
+        ("algorithm: [careful]", r"part.yaml: algorithm: expected a name or .*\['careful'\]"),
     ],
 )
 def test_a_wrong_file_says_where(registry, tmp_path, text, message):

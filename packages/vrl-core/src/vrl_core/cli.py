@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 128 + signal.SIGINT
 """Exit status after Ctrl-C, as shells have it."""
+MISUSED = 2
+"""Exit status of parsers."""
 
 EXAMPLES = (
     ("vrl plugins", "what there is to choose from"),
@@ -89,6 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if invocation.traceback:
             raise
         return _fail(error)
+    except SystemExit as stop:
+        # Parsers print what they do not understand and leave with 2, which is an error like others.
+        if stop.code != MISUSED:
+            raise
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

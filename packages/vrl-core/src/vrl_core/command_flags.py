@@ -15,9 +15,9 @@ from vrl_core.plugin_choices import (
     chosen_first,
     flag_names,
     flags_dataclass,
+    parse_flags,
     plugin_fields,
     settable_fields,
-    suggest_flags,
 )
 from vrl_core.registry import Registry
 
@@ -27,29 +27,23 @@ def parse_command(
 ) -> CommandConfig:
     """Return the command with the settings that the words give it.
 
-    Raises `VRLError` for unknown plugins and for settings that the command refuses; exits with 2
-    for flags that do not parse and with 0 after printing help, as tyro does.
+    Raises `VRLError` for unknown plugins and flags and for settings that the command refuses; exits
+    with 2 for values that do not parse and with 0 after printing help, as tyro does.
     """
-    import tyro
-
     flags = _flags_class(command, registry)
     kinds = plugin_fields(command)
     ordered = chosen_first(words, kinds, typing.get_type_hints(flags), registry)
     try:
-        parsed = tyro.cli(
+        parsed = parse_flags(
             flags,
             prog=f"vrl {name}",
             description=inspect.cleandoc(command.__doc__ or ""),
-            args=ordered,
-            config=(tyro.conf.CascadeSubcommandArgs,),
+            words=ordered,
+            known=flag_names(flags),
         )
     except ValueError as error:
         # What the configuration's own __post_init__ refuses.
         raise VRLError(f"{name}: {error}") from error
-    except SystemExit as stop:
-        if stop.code not in (0, None):
-            suggest_flags(ordered, flag_names(flags))
-        raise
     values = {field.name: getattr(parsed, field.name) for field in settable_fields(command)}
     _refuse_nothing(command, name, values)
     return command(**values)

@@ -207,7 +207,8 @@ class _Reader:
         if registered and NAME not in fields and values.get(NAME) == registered[1]:
             del values[NAME]
         if issubclass(cls, AlgorithmConfig) and PRESET in values and PRESET not in fields:
-            default = preset(cls, _string(values.pop(PRESET), _join(path, PRESET)))
+            name = _string(values.pop(PRESET), _join(path, PRESET))
+            default = preset(cls, name, called=registered[1] if registered else "")
         for key in values:
             if key not in fields:
                 raise unknown_key(path, key, fields)
@@ -233,11 +234,14 @@ class _Reader:
             raise VRLError(f"{_at(path)}{error}") from error
 
 
-def preset(cls: type[AlgorithmConfig], name: str) -> AlgorithmConfig:
-    """Return an algorithm's preset. Raises `VRLError` with the nearest match when unknown."""
+def preset(cls: type[AlgorithmConfig], name: str, *, called: str = "") -> AlgorithmConfig:
+    """Return a preset of an algorithm, which is `called` by its registered name in errors.
+
+    Raises `VRLError` with the nearest match when there is none of that name.
+    """
     presets = cls.presets()
     if name not in presets:
-        raise unknown_name(f"preset of {cls.__name__}", name, presets)
+        raise unknown_name(f"preset of {called or cls.__name__}", name, presets)
     return presets[name]
 
 

@@ -15,10 +15,9 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
 
+from vrl_core.config_paths import path_values
 from vrl_core.hooks import ENTRY_POINT_GROUP
 
-PATH_FIELDS = ("path", "behaviours")
-"""Fields that hold a path although they are text, by the convention of dataset configurations."""
 QUICK_BYTES = 64 * 2**20
 """Files of this size in all are told apart by their content, larger ones by size and time."""
 
@@ -43,16 +42,6 @@ def describe(
         "code": _code(kind.__module__),
         "versions": {name: _version(name) for name in packages},
     }
-
-
-def path_values(config: Any) -> dict[str, Path]:
-    """Return the fields of a configuration that hold paths, absolute."""
-    found = {}
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if isinstance(value, Path) or (field.name in PATH_FIELDS and isinstance(value, str)):
-            found[field.name] = Path(value).expanduser().absolute()
-    return found
 
 
 def files_digest(paths: Iterable[Path], *, quick_bytes: int = QUICK_BYTES) -> str:

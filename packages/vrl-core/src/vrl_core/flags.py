@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from vrl_core.config import from_data, load_yaml, preset, unknown_key
+from vrl_core.config_paths import with_absolute_paths
 from vrl_core.errors import VRLError
 from vrl_core.hooks import AlgorithmConfig, CallbackConfig
 from vrl_core.plugin_choices import (
@@ -22,9 +23,9 @@ from vrl_core.plugin_choices import (
     chosen_first,
     flag_names,
     flags_dataclass,
+    parse_flags,
     plugin_fields,
     settable_fields,
-    suggest_flags,
 )
 from vrl_core.registry import Registry
 from vrl_core.run_config import RunConfig
@@ -85,8 +86,8 @@ def split_words(words: Sequence[str]) -> Request:
 def parse_run(request: Request, registry: Registry) -> RunConfig:
     """Return the run that the words, the file and the preset describe, in this order of weight.
 
-    Raises `VRLError` for unknown names, keys and presets; exits with 2 for flags that do not
-    parse and with 0 after printing help, as tyro does.
+    Raises `VRLError` for unknown names, flags, keys and presets, and without data; exits with 2 for
+    values that do not parse and with 0 after printing help, as tyro does.
     """
     data = _file_data(request, registry)
     algorithm = _algorithm(request, data, registry)
@@ -94,8 +95,22 @@ def parse_run(request: Request, registry: Registry) -> RunConfig:
     tree = _Tree(registry)
     flags = tree.flags_class(algorithm, defaults)
     words = tree.chosen_first(request.words, algorithm, flags)
+    if not (request.wants_help or "dataset" in defaults):
+        _require_data(words, algorithm, registry)
     parsed = _parse(flags, algorithm, words, registry)
     return _run_config(parsed, algorithm, defaults, registry)
+
+
+def _require_data(words: Sequence[str], algorithm: AlgorithmConfig, registry: Registry) -> None:
+    """Raise `VRLError` when no word says what data to learn from."""
+    if any(word.startswith(("dataset:", "--dataset.")) for word in words):
+        return
+    name = (registry.name_of(type(algorithm)) or ("", "ALGORITHM"))[1]
+    known = ", ".join(registry.names("datasets")) or "none"
+    raise VRLError(
+        f"Say which data to learn from: vrl train {name} --data FOLDER, a store that vrl data "
+        f"made, or vrl train {name} dataset:NAME --dataset.FIELD VALUE, with NAME one of: {known}."
+    )
 
 
 def load_config(file: Path, registry: Registry) -> RunConfig:
@@ -125,13 +140,16 @@ def _load_plugins(data: Mapping[str, Any], registry: Registry) -> None:
 
 def _algorithm(request: Request, data: dict[str, Any], registry: Registry) -> AlgorithmConfig:
     section = data.pop("algorithm", None)
+    if not isinstance(section, str | Mapping | None):
+        said = f"expected a name or keys and values, not {section!r}"
+        raise VRLError(f"{request.file}: algorithm: {said}.")
     in_file = section if isinstance(section, str) else (section or {}).get("name")
     name = request.algorithm or in_file
     if name is None:
         known = ", ".join(registry.names("algorithms")) or "none; install vrl-modelfree"
         raise VRLError(f"Say which algorithm: vrl train ALGORITHM ... Known: {known}.")
     cls: type[AlgorithmConfig] = registry.get("algorithms", str(name))
-    start = preset(cls, request.preset or cls.default_preset)
+    start = preset(cls, request.preset or cls.default_preset, called=str(name))
     # A section of the file for another algorithm says nothing about this one.
     if section is None or isinstance(section, str) or in_file not in (None, name):
         return start
@@ -161,6 +179,9 @@ def _run_config(
     values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(RunConfig)}
     settings = {f.name: getattr(parsed.algorithm, f.name) for f in settable_fields(type(algorithm))}
     values["algorithm"] = type(algorithm)(**settings)
+    for key in ("algorithm", "dataset", "environment"):
+        # The run is resumed and repeated from any folder.
+        values[key] = with_absolute_paths(values[key])
     values["callbacks"] = _callbacks(parsed.callbacks, defaults.get("callbacks", ()), registry)
     if isinstance(parsed.environment, AsRecorded):
         values["environment"] = None
@@ -252,24 +273,18 @@ class _Tree:
 def _parse(
     flags: type[Any], algorithm: AlgorithmConfig, words: Sequence[str], registry: Registry
 ) -> Any:
-    import tyro
-
     name = (registry.name_of(type(algorithm)) or ("", "ALGORITHM"))[1]
     try:
-        return tyro.cli(
+        return parse_flags(
             flags,
             prog=f"vrl train {name}",
             description=_description(algorithm, name),
-            args=list(words),
-            config=(tyro.conf.CascadeSubcommandArgs,),
+            words=words,
+            known=flag_names(flags, inlined="algorithm"),
         )
     except ValueError as error:
         # What a configuration's own __post_init__ refuses.
         raise VRLError(f"{name}: {error}") from error
-    except SystemExit as stop:
-        if stop.code not in (0, None):
-            suggest_flags(words, flag_names(flags, inlined="algorithm"))
-        raise
 
 
 def _description(algorithm: AlgorithmConfig, name: str) -> str:

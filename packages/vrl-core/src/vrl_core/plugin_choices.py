@@ -6,8 +6,10 @@ are made here, for `vrl train` (`flags.py`) and for the commands of plugins (`co
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import io
 import sys
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -108,13 +110,40 @@ def flag_names(cls: Any, inlined: str = "", prefix: str = "") -> list[str]:
     return names
 
 
-def suggest_flags(words: Iterable[str], known: Sequence[str]) -> None:
-    """Say which flag was probably meant; tyro does so only for some of them."""
-    for word in words:
-        flag = word.partition("=")[0].replace("_", "-")
-        if flag.startswith("--") and flag not in known and flag != "--help":
-            for nearest in difflib.get_close_matches(flag, known, n=1):
-                print(f"There is no flag {flag}. Did you mean {nearest}?", file=sys.stderr)
+def parse_flags(
+    cls: type[Any], *, prog: str, description: str, words: Sequence[str], known: Sequence[str]
+) -> Any:
+    """Return an object of a dataclass with the settings that the words give it.
+
+    Raises `VRLError` for a flag that is not `known`: tyro, asked about choices that are not made,
+    knows neither all flags nor where they are explained. Other mistakes it prints itself and exits
+    with 2; it exits with 0 after printing help.
+    """
+    import tyro
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            config = (tyro.conf.CascadeSubcommandArgs,)
+            return tyro.cli(
+                cls, prog=prog, description=description, args=list(words), config=config
+            )
+    except SystemExit:
+        if "Unrecognized options" in said.getvalue():
+            for word in words:
+                refuse_unknown_flag(word, known, prog)
+        sys.stderr.write(said.getvalue())
+        raise
+
+
+def refuse_unknown_flag(word: str, known: Iterable[str], prog: str) -> None:
+    """Raise `VRLError` with the nearest match when a word is a flag that is not known."""
+    flag, names = word.partition("=")[0].replace("_", "-"), sorted(known)
+    if not flag.startswith("--") or flag in (*names, "--", "--help"):
+        return
+    nearest = difflib.get_close_matches(flag, names, n=1)
+    meant = f" Did you mean {nearest[0]}?" if nearest else ""
+    raise VRLError(f"There is no flag {flag}.{meant} See: {prog} --help")
 
 
 def _union(options: Mapping[str, type], default: Any) -> Any:

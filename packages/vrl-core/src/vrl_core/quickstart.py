@@ -86,7 +86,7 @@ class Quickstart:
         config = self.config
         with naming_packages(self.registry):
             chosen = self.registry.get("algorithms", config.algorithm)
-        algorithm: Any = preset(chosen, config.preset)
+        algorithm: Any = preset(chosen, config.preset, called=config.algorithm)
         if config.steps is not None and hasattr(algorithm, "steps"):
             algorithm = dataclasses.replace(algorithm, steps=config.steps)
         default: int = getattr(algorithm, "steps", DEFAULT_STEPS)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vrl_core.arguments import Arguments
 from vrl_core.commands.report import runs_under
 
 if TYPE_CHECKING:
@@ -45,12 +45,8 @@ def main(arguments: Sequence[str], registry: Registry) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="vrl evaluate",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> Arguments:
+    parser = Arguments("vrl evaluate", DESCRIPTION)
     add = parser.add_argument
     add("runs", nargs="+", type=Path, help="folders of runs, or folders of those")
     add("--episodes", type=int, default=10, help="episodes a run (default: 10)")

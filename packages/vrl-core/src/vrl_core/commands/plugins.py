@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from vrl_core.arguments import Arguments
 from vrl_core.hooks import API_VERSION
 from vrl_core.registry import KINDS, Registry, help_line
 
@@ -27,11 +27,7 @@ examples:
 
 def main(arguments: Sequence[str], registry: Registry) -> int:
     """List plugins; the status is 0 even when some are broken, so that the list can be read."""
-    parser = argparse.ArgumentParser(
-        prog="vrl plugins",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Arguments("vrl plugins", DESCRIPTION)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     if parser.parse_args(arguments).json:
         print(json.dumps(listing(registry), indent=2))

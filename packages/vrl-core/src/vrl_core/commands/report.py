@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vrl_core.arguments import Arguments
+
 if TYPE_CHECKING:
     from vrl_core.registry import Registry
 
@@ -23,11 +25,7 @@ examples:
 
 def main(arguments: Sequence[str], registry: Registry) -> int:
     """Write the report, print its tables and what is missing from it."""
-    parser = argparse.ArgumentParser(
-        prog="vrl report",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Arguments("vrl report", DESCRIPTION)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, or folders of those")
     parser.add_argument("--output", type=Path, default=Path("report"), help="default: report")
     options = parser.parse_args(arguments)
