@@ -53,6 +53,18 @@ def test_own_choice_is_kept_and_checked(machine, monkeypatch):
         graphics.require_backend()
 
 
+def test_a_way_of_drawing_that_does_not_exist_is_named(machine, monkeypatch):
+    machine("egl")
+    monkeypatch.setenv("MUJOCO_GL", "elg")
+    with pytest.raises(VRLError, match=r"named 'elg'\. Did you mean 'egl'\?.*Unset it"):
+        graphics.check_chosen_backend()
+    for known in ("on", "off", "EGL"):
+        monkeypatch.setenv("MUJOCO_GL", known)
+        graphics.choose_backend()
+        graphics.check_chosen_backend()
+    assert os.environ["MUJOCO_GL"] == "egl"
+
+
 def test_platform_of_pyopengl_binds(machine, monkeypatch):
     machine("egl", "osmesa")
     monkeypatch.setenv("PYOPENGL_PLATFORM", "osmesa")

@@ -112,6 +112,26 @@ def test_an_incomplete_last_episode_is_kept_and_noted(tmp_path):
     assert reader.notes == ["the last episode of data.hdf5 is incomplete"]
 
 
+def test_an_episode_cut_short_in_the_middle_is_kept_and_noted(tmp_path):
+    columns = table([4, 4, 4])
+    rows = np.r_[0:8, 10:15]  # the second episode lacks its last two rows
+    reader = read(write_hdf5(tmp_path / "data.hdf5", {k: v[rows] for k, v in columns.items()}))
+    assert [len(reader[number]) for number in range(3)] == [4, 2, 4]
+    assert reader.notes == [
+        "1 episodes of data.hdf5 are cut short: there is no last row before the first one in row 8"
+    ]
+
+
+def test_an_episode_that_the_next_shard_does_not_go_on_with_is_noted(tmp_path):
+    columns = table([4, 4])
+    reader = read(
+        write_hdf5(tmp_path / "0.hdf5", cut(columns, 0, 3)),
+        write_hdf5(tmp_path / "1.hdf5", cut(columns, 5, 10)),
+    )
+    assert [len(reader[number]) for number in range(2)] == [2, 4]
+    assert reader.notes == ["the last episode of 0.hdf5 is incomplete"]
+
+
 def test_a_lone_first_row_is_no_episode(tmp_path):
     assert len(read(write_hdf5(tmp_path / "data.hdf5", cut(table([4, 4]), 0, 6)))) == 1
 

@@ -11,11 +11,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
-from vrl_core.errors import VRLError
+from vrl_core.errors import VRLError, unknown_name
 
 _DEVICE_PLATFORM = 0x313F  # EGL_PLATFORM_DEVICE_EXT
 _MAXIMUM_DEVICES = 16
 _OFF = ("off", "disable", "disabled", "false", "0")
+_ANY = ("on", "enable", "enabled", "true", "1")
 
 INSTALL_HINT = (
     "On Debian or Ubuntu install EGL, `apt-get install -y libegl1 libegl-mesa0 libgl1-mesa-dri "
@@ -30,8 +31,9 @@ def choose_backend() -> str | None:
     A value that is set already is kept, so child processes do not ask again. Returns None, and
     sets nothing, when there is no way to draw.
     """
-    chosen = os.environ.get("MUJOCO_GL", "").lower()
+    chosen = os.environ.get("MUJOCO_GL", "").strip().lower()
     if chosen:
+        os.environ["MUJOCO_GL"] = chosen  # dm_control knows small letters only
         return None if chosen in _OFF else chosen
     # Small images gain nothing from rasteriser threads; processes run side by side instead.
     os.environ.setdefault("LP_NUM_THREADS", "0")
@@ -59,11 +61,14 @@ def require_backend() -> str:
 
 
 def check_chosen_backend() -> None:
-    """Raise `VRLError` when `MUJOCO_GL` names something that does not work here.
+    """Raise `VRLError` when `MUJOCO_GL` names something that does not exist or work here.
 
-    dm_control's own failure at import is an AttributeError from deep inside.
+    dm_control's own failure at import is an error from deep inside.
     """
-    chosen = os.environ.get("MUJOCO_GL", "").lower()
+    chosen = os.environ.get("MUJOCO_GL", "").strip().lower()
+    if chosen and chosen not in (*PROBES, *_OFF, *_ANY):
+        hint = "Unset it to let the first be chosen that works here."
+        raise unknown_name("way of drawing (MUJOCO_GL)", chosen, (*PROBES, "off"), hint)
     if chosen in ("egl", "osmesa") and not PROBES[chosen]():
         raise VRLError(
             f"MUJOCO_GL={chosen} asks for a way of drawing that does not work on this machine. "

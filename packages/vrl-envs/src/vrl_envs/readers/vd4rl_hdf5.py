@@ -47,6 +47,8 @@ class _Shard:
     shapes: Mapping[str, tuple[int, ...]]
     starts: tuple[int, ...]
     """Rows that begin an episode."""
+    cut: tuple[int, ...]
+    """Those of them before which the episode has no last row."""
     finished: bool
     """Whether the last row ends an episode."""
     block_rows: int
@@ -201,11 +203,13 @@ def _describe_open(path: Path, file: h5py.File) -> _Shard:
         )
     _check_columns(path, columns)
     steps = _step_types(path, columns["step_type"])
+    starts = np.flatnonzero(steps == FIRST)
     return _Shard(
         path=path,
         rows=len(steps),
         shapes={name: column.shape for name, column in columns.items()},
-        starts=tuple(int(row) for row in np.flatnonzero(steps == FIRST)),
+        starts=tuple(map(int, starts)),
+        cut=tuple(int(row) for row in starts if row and steps[row - 1] != LAST),
         finished=bool(len(steps) and steps[-1] == LAST),
         block_rows=_block_rows(columns["observation"]),
         float_steps=columns["step_type"].dtype.kind == "f",
@@ -303,18 +307,42 @@ def _split(shards: Sequence[_Shard]) -> tuple[list[list[_Piece]], list[str]]:
         first = shard.starts[0] if shard.starts else shard.rows
         if first and episodes and _goes_on(shards, number, episodes[-1][-1]):
             episodes[-1].append(_Piece(shard=number, first=0, stop=first))
-        elif first:
-            notes.append(
-                f"left out the first {first} rows of {shard.path.name}: the beginning of their "
-                "episode is missing"
-            )
+        else:
+            notes += _broken_off(shards[:number])
+            notes += _headless(shard, first)
+        notes += _cut_short(shard)
         stops = (*shard.starts[1:], shard.rows)
         for start, stop in zip(shard.starts, stops, strict=False):
             episodes.append([_Piece(shard=number, first=start, stop=stop)])
     notes += _missing_shards(shards)
-    if not shards[-1].finished:
-        notes.append(f"the last episode of {shards[-1].path.name} is incomplete")
+    notes += _broken_off(shards)
     return [pieces for pieces in episodes if _rows(pieces) >= 2], notes
+
+
+def _broken_off(shards: Sequence[_Shard]) -> list[str]:
+    """Note that the last of these shards ends inside an episode that nothing goes on with."""
+    if not shards or shards[-1].finished:
+        return []
+    return [f"the last episode of {shards[-1].path.name} is incomplete"]
+
+
+def _headless(shard: _Shard, rows: int) -> list[str]:
+    if not rows:
+        return []
+    return [
+        f"left out the first {rows} rows of {shard.path.name}: the beginning of their episode is "
+        "missing"
+    ]
+
+
+def _cut_short(shard: _Shard) -> list[str]:
+    if not shard.cut:
+        return []
+    rows = ", ".join(map(str, shard.cut[:3])) + (", ..." if len(shard.cut) > 3 else "")
+    return [
+        f"{len(shard.cut)} episodes of {shard.path.name} are cut short: there is no last row "
+        f"before the first one in row {rows}"
+    ]
 
 
 def _goes_on(shards: Sequence[_Shard], number: int, latest: _Piece) -> bool:
