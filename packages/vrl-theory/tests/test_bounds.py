@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vrl_core.errors import VRLError
 from vrl_theory.bounds import Problem, guarantee, return_bounds
 from vrl_theory.estimators import count_estimator, is_admissible, true_error
 from vrl_theory.function_classes import (
@@ -165,6 +166,76 @@ def test_every_term_by_hand():
     delta, best = theorem.frontier()
     assert (delta[0], best[0]) == pytest.approx((0.0, 0.0))
     assert (delta[-1], best[-1]) == pytest.approx((2.0, 1.0))
+    assert theorem.learned.reward_limit[0, 0] == pytest.approx(4.0)  # Equation 4 is tight as well
+    assert theorem.eta_penalised.max() == pytest.approx(theorem.learned.eta_penalised)
+    cautious, none = theorem.best_within(theorem.delta_min)
+    assert (cautious[0].tolist(), none) == ([0.0, 1.0], pytest.approx(0.0))  # it stays
+    bold, one = theorem.best_within(2.0)
+    assert (bold[0].tolist(), one) == ([1.0, 0.0], pytest.approx(1.0))
+    with pytest.raises(VRLError, match=r"at most -1.*delta_min"):
+        theorem.best_within(-1.0)
+
+
+ALWAYS = {f"equation {number}" for number in (1, 2, 3, 4, 6, 7, 8)}
+ALWAYS |= {"equation 12, left", "equation 12, right"}
+OF_ALL = {"penalised optimum", "equation 9", "equation 10", "equation 11", "optimality gap"}
+
+
+@pytest.mark.parametrize("kind", ["bounded", "lipschitz", "kernel"])
+def test_every_statement_has_its_slack_by_name(kind):
+    mdp, model = fork()
+    problem = problem_of(mdp, model, function_class(kind, 3))
+    own = {"equation 5"} if kind == "lipschitz" else set()
+    assert set(return_bounds(problem, GO).slacks()) == ALWAYS | own
+    assert set(guarantee(problem).slacks()) == OF_ALL | {"delta_min"}
+
+
+@settings(max_examples=20)
+@given(mdps, seeds)
+def test_the_policy_within_delta_is_the_best_that_keeps_to_it(drawn, seed):
+    random = np.random.default_rng(seed)
+    mdp = drawn.draw(random)
+    problem = problem_of(mdp, perturbed_model(mdp, random), Bounded())
+    found = guarantee(problem)
+    delta = np.median(found.epsilon_u, -1)
+    policy, eta = found.best_within(delta)
+    bounds = return_bounds(problem, policy)
+    assert (bounds.epsilon_u <= delta + 1e-6).all()
+    assert bounds.eta == pytest.approx(eta, abs=1e-6)
+    better = np.where(found.epsilon_u <= delta[:, None], found.eta, -np.inf).max(-1)
+    assert (eta >= better).all()
+    assert (found.learned.eta >= eta - 2 * found.penalty_coefficient * delta - 1e-6).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"estimator": np.zeros((2, 3))}, r"estimator of this MDP is \(3, 2\), not \(2, 3\)"),
+        ({"estimator": np.full((3, 2), np.nan)}, r"estimator u of state 0, action 0 is not finite"),
+        ({"model": np.full((3, 1, 3), 1 / 3)}, r"model of this MDP is \(3, 2, 3\)"),
+        ({"scale": np.array([1.0, 2.0])}, "scale c is a finite number"),
+        ({"scale": -1.0}, "scale c is a finite number"),
+        ({"functions": function_class("kernel", 4)}, "is of 4 states, the MDP has 3"),
+    ],
+)
+def test_problems_that_are_none(changes, said):
+    mdp, model = fork()
+    parts = {"model": model, "estimator": np.zeros((3, 2)), "scale": 1.0, "functions": Bounded()}
+    with pytest.raises(VRLError, match=said):
+        Problem(mdp=mdp, **parts | changes)
+
+
+def test_policies_that_are_none():
+    mdp, model = fork()
+    problem = problem_of(mdp, model, Bounded())
+    with pytest.raises(VRLError, match=r"pi of state 1 sums to 0.5, not to 1"):
+        return_bounds(problem, np.array([[1.0, 0.0], [0.5, 0.0], [0.0, 1.0]]))
+    with pytest.raises(VRLError, match=r"3 states, 2 actions\).*this one is \(3, 3\)"):
+        state_values(mdp, np.eye(3))
+    with pytest.raises(VRLError, match=r"not \(1, 2, 2\)"):
+        guarantee(problem, np.eye(2)[None])
+    with pytest.raises(VRLError, match="is of 2 states, the MDP has 3"):
+        least_scale(mdp, function_class("lipschitz", 2))
 
 
 def test_equation_4_fails_with_the_total_variation_of_events():

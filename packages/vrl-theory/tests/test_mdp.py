@@ -11,7 +11,13 @@ from vrl_theory.mdp import (
     state_values,
     uniform_policy,
 )
-from vrl_theory.random_mdp import RandomMDPs, estimated_model, random_policies
+from vrl_theory.random_mdp import (
+    RandomMDPs,
+    estimated_model,
+    perturbed_model,
+    random_policies,
+    resampled_models,
+)
 
 
 def two_states(discount=0.5, reward=((0.0, 1.0), (2.0, 0.0))):
@@ -123,6 +129,25 @@ def test_random_mdps_are_reproducible_and_bounded():
     assert np.abs(one.reward).max() <= 1
     with pytest.raises(VRLError, match="states must be at least 1"):
         RandomMDPs(states=0)
+
+
+def test_models_of_numbers_that_make_none():
+    random = np.random.default_rng(0)
+    mdp = RandomMDPs().draw(random)
+    policy = uniform_policy(mdp)
+    with pytest.raises(VRLError, match=r"in \[0, 1\], not 2.0"):
+        perturbed_model(mdp, random, amount=2.0)
+    with pytest.raises(VRLError, match="samples must be at least 0, not -1"):
+        estimated_model(mdp, policy, -1, random)
+    with pytest.raises(VRLError, match="prior must be more than 0"):
+        estimated_model(mdp, policy, 10, random, prior=0.0)
+    with pytest.raises(VRLError, match="models must be at least 1"):
+        resampled_models(mdp.transition, np.ones((1, 4, 2)), 0, random)
+
+
+def test_rounding_grows_with_rewards_and_horizon():
+    assert two_states().rounding == pytest.approx(1e-10 * 2 / 0.25)
+    assert two_states(discount=0.0).rounding == pytest.approx(2e-10)
 
 
 def test_estimated_models_approach_the_truth_where_there_is_data():

@@ -37,6 +37,16 @@ def test_admissible_estimators_violate_nothing(metric):
     assert effects[0].violated_lower_bound > effects[1].violated_lower_bound == 0
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e9])
+def test_violations_do_not_depend_on_the_unit_of_the_rewards(unit):
+    rewards = RandomMDPs(count=60, states=3, lowest_reward=-unit, highest_reward=unit)
+    study = make_study(rewards, 300, "total-variation", np.random.default_rng(0))
+    rows = {row.estimator: row for row in study_rows(study, guarantees(study))}
+    assert rows["true error"].violated_lower_bound == 0
+    assert rows["true error"].violated_theorem == 0
+    assert rows["none"].violated_lower_bound > 0.2
+
+
 def test_a_single_action_has_no_gap_and_wrong_words_are_refused(tmp_path, capsys):
     study = make_study(
         RandomMDPs(count=5, actions=1), 50, "total-variation", np.random.default_rng(1)

@@ -78,6 +78,17 @@ def test_the_line_formula_is_used_only_on_lines():
     )
 
 
+def test_small_distances_are_distances():
+    """In units of 1e-9 the plane is no line, and every distance is that much smaller."""
+    assert line_positions(1e-9 * PLANE_METRIC) is None
+    first, second = distributions(np.random.default_rng(5), 2)
+    found = wasserstein(first, second, 1e-9 * PLANE_METRIC)
+    assert found == pytest.approx(1e-9 * wasserstein(first, second, PLANE_METRIC), rel=1e-6)
+    skew = 1e-9 * np.array([[2.0, 1.0], [0.0, 2.0]])
+    with pytest.raises(VRLError, match="symmetric"):
+        kernel_norm(np.ones(2), skew)
+
+
 def test_maximum_mean_discrepancy_is_the_supremum_over_the_unit_ball():
     random = np.random.default_rng(4)
     kernel = laplace_kernel(np.array([0.0, 1.0, 1.5, 4.0]))

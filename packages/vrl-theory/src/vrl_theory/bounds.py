@@ -14,22 +14,27 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from vrl_core.errors import VRLError
 from vrl_theory.estimators import true_error
-from vrl_theory.function_classes import FunctionClass
+from vrl_theory.function_classes import FunctionClass, Lipschitz, require_states, reward_scale
 from vrl_theory.mdp import (
     FiniteMDP,
     Numbers,
     StateAction,
-    Transition,
     check_distributions,
     deterministic_policies,
     expected_return,
     occupancy,
     optimal_policy,
+    require_finite,
 )
+from vrl_theory.metrics import bounded_metric
 from vrl_theory.telescoping import expectation, telescoping
 
 PerPolicy = Float[ndarray, "*mdp policy"]
+Policies = Float[ndarray, "*mdp policy state action"]
+ERROR_ROUNDING = 1e-9
+"""How far above delta a policy's model error may be, relative to it and at least to one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,20 +46,35 @@ class Problem:
 
     mdp: FiniteMDP
     """M, the true MDP."""
-    model: Transition
-    """The estimated dynamics."""
-    estimator: StateAction
-    """u(s, a)."""
-    scale: Numbers
-    """c of Assumption 4.2."""
+    model: ndarray
+    """The estimated dynamics, of the size of the MDP's."""
+    estimator: ndarray
+    """u(s, a), `(..., state, action)`."""
+    scale: ndarray | float
+    """c of Assumption 4.2, one or `(...)`."""
     functions: FunctionClass
     """F of Assumption 4.2."""
     coefficient_factor: float = 1.0
     """Factor on lambda; the theory's is 1, less breaks the bounds."""
 
     def __post_init__(self) -> None:
-        """Refuse a model that is no dynamics; raises `VRLError` naming the row."""
+        """Refuse what is no model, estimator, scale or class here; raises `VRLError`."""
+        for name, value, wanted in (
+            ("model", self.model, self.mdp.transition.shape),
+            ("estimator", self.estimator, self.mdp.reward.shape),
+        ):
+            if value.shape != wanted:
+                raise VRLError(f"The {name} of this MDP is {wanted}, not {value.shape}.")
         check_distributions(self.model, "T")
+        require_finite(self.estimator, "estimator u")
+        scale = np.asarray(self.scale)
+        sizes_fit = scale.shape in ((), self.mdp.family)
+        if not sizes_fit or not np.isfinite(scale).all() or (scale < 0).any():
+            raise VRLError(
+                f"The scale c is a finite number of 0 or more, or one for each MDP of the family "
+                f"{self.mdp.family}; these are {self.scale}."
+            )
+        require_states(self.functions, self.mdp)
 
     @property
     def penalty_coefficient(self) -> Numbers:
@@ -100,17 +120,35 @@ class ReturnBounds:
     own_limit: StateAction
     """|V|_F d_F(s, a), the right side of Equation 3 for V of any size."""
     scaled_limit: StateAction
-    """c d_F(s, a), the right side of Equation 6 (4 and 5 for their classes)."""
+    """c d_F(s, a), the right side of Equation 6."""
+    reward_limit: StateAction
+    """r_max / (1 - gamma) |T^ - T|_1, the right side of Equation 4, whatever F is."""
+    lipschitz_limit: StateAction | None
+    """L_V W_1(s, a), the right side of Equation 5; None where F has no metric on the states."""
 
     def slacks(self) -> Mapping[str, Numbers]:
-        """Return by how much each equation holds; negative where it is violated."""
+        """Return by how much each equation holds; negative where it is violated.
+
+        Equation 8 defines epsilon_u, which is held against the returns that it explains: the
+        penalised MDP's is lower by lambda epsilon_u.
+        """
         left = np.abs(self.value_difference)
+        limits = {
+            "equation 3": self.own_limit,
+            "equation 4": self.reward_limit,
+            "equation 5": self.lipschitz_limit,
+            "equation 6": self.scaled_limit,
+        }
         return {
             "equation 1": -np.abs(self.eta_hat - self.eta - self.telescoped),
             "equation 2": self.eta - self.value_bound,
-            "equation 3": (self.own_limit - left).min((-2, -1)),
-            "equation 6": (self.scaled_limit - left).min((-2, -1)),
+            **{
+                name: (limit - left).min((-2, -1))
+                for name, limit in limits.items()
+                if limit is not None
+            },
             "equation 7": self.eta - self.eta_penalised,
+            "equation 8": -np.abs(self.eta_hat - self.eta_penalised - self.estimated_error),
             "equation 12, left": self.value_error - np.abs(self.eta_hat - self.eta),
             "equation 12, right": self.estimated_error - self.value_error,
         }
@@ -128,8 +166,12 @@ class Guarantee:
     """Returns and bounds of pi-hat."""
     optimal: ReturnBounds
     """Returns and bounds of pi*."""
+    competitors: Policies
+    """The policies that pi-hat is compared with."""
     eta: PerPolicy
     """Returns of the competitors in the true MDP."""
+    eta_penalised: PerPolicy
+    """Their returns in the penalised MDP."""
     epsilon_u: PerPolicy
     """Their model errors."""
     penalty_coefficient: Numbers
@@ -162,22 +204,52 @@ class Guarantee:
 
         pi_delta is the best competitor whose model error is at most delta.
         """
-        order = np.argsort(self.epsilon_u, -1)
+        order, chosen = self._best_within_each()
         delta = np.take_along_axis(self.epsilon_u, order, -1)
-        best = np.maximum.accumulate(np.take_along_axis(self.eta, order, -1), -1)
-        return delta, best
+        return delta, np.take_along_axis(self.eta, chosen, -1)
+
+    def best_within(self, delta: Numbers | float) -> tuple[StateAction, Numbers]:
+        """Return pi_delta, the best competitor of a model error of at most delta, and its return.
+
+        Equation 9. Raises `VRLError` for a delta below the error of every competitor.
+        """
+        limit = np.asarray(delta)[..., None]
+        within = self.epsilon_u <= limit + ERROR_ROUNDING * np.maximum(np.abs(limit), 1.0)
+        if not within.any(-1).all():
+            raise VRLError(
+                f"No competitor has a model error of at most {delta}; the least of any policy is "
+                f"delta_min, {self.delta_min}. Ask for that or more."
+            )
+        eta = np.where(within, self.eta, -np.inf)
+        best = eta.argmax(-1)[..., None, None, None]
+        policy: ndarray = np.take_along_axis(self.competitors, best, -3)[..., 0, :, :]
+        return policy, np.asarray(eta.max(-1))
 
     def slacks(self) -> Mapping[str, Numbers]:
-        """Return by how much each statement holds; negative where it is violated."""
+        """Return by how much each statement holds; negative where it is violated.
+
+        "penalised optimum" is the proof's first step, that no competitor has more than pi-hat in
+        the penalised MDP; "equation 9", that every pi_delta of the frontier keeps to its delta.
+        """
         delta, best = self.frontier()
         coefficient = np.asarray(self.penalty_coefficient)[..., None]
         lowered = best - 2 * coefficient * delta
+        errors = np.take_along_axis(self.epsilon_u, self._best_within_each()[1], -1)
         return {
+            "penalised optimum": self.learned.eta_penalised - self.eta_penalised.max(-1),
+            "equation 9": (delta - errors).min(-1),
             "equation 10": self.learned.eta - self.supremum,
             "equation 11": (np.asarray(self.learned.eta)[..., None] - lowered).min(-1),
             "optimality gap": self.gap_bound - self.optimality_gap,
             "delta_min": self.epsilon_u.min(-1) - self.delta_min,
         }
+
+    def _best_within_each(self) -> tuple[ndarray, ndarray]:
+        """Return the competitors by ascending model error, and at each the best up to there."""
+        order = np.argsort(self.epsilon_u, -1)
+        eta = np.take_along_axis(self.eta, order, -1)
+        ahead = np.where(eta >= np.maximum.accumulate(eta, -1), np.arange(eta.shape[-1]), 0)
+        return order, np.take_along_axis(order, np.maximum.accumulate(ahead, -1), -1)
 
     def _lowered(self) -> PerPolicy:
         coefficient = np.asarray(self.penalty_coefficient)[..., None]
@@ -193,6 +265,7 @@ def return_bounds(problem: Problem, policy: StateAction) -> ReturnBounds:
     visits, difference = lemma.occupancy, np.abs(lemma.value_difference)
     scaled = np.asarray(problem.scale)[..., None, None] * distance
     own = np.asarray(problem.functions.norm(lemma.values))[..., None, None] * distance
+    rewards = np.asarray(reward_scale(mdp))[..., None, None]
     epsilon = expectation(visits, problem.estimator)
     return ReturnBounds(
         eta=lemma.eta,
@@ -207,6 +280,8 @@ def return_bounds(problem: Problem, policy: StateAction) -> ReturnBounds:
         value_difference=lemma.value_difference,
         own_limit=own,
         scaled_limit=scaled,
+        reward_limit=rewards * bounded_metric(problem.model, mdp.transition),
+        lipschitz_limit=own if isinstance(problem.functions, Lipschitz) else None,
     )
 
 
@@ -219,18 +294,23 @@ def guarantee(
     The theorem is about all policies; competitors are all deterministic ones and `others`, such as
     the behaviour policy. (Both eta and epsilon_u enter Equations 9 and 10, each under other
     dynamics, so that the best policy of all may be stochastic: a maximum over competitors is a
-    lower bound of the supremum.) Raises `VRLError` when the deterministic ones are too many.
+    lower bound of the supremum.) Raises `VRLError` when the deterministic ones are too many, or
+    `others` are no policies of the MDP.
     """
     mdp = problem.mdp
     learned, optimal = optimal_policy(problem.penalised_mdp), optimal_policy(mdp)
-    eta, epsilon = _competitors(problem, others)
+    policies = _competitors(problem, others)
+    visits = occupancy(problem.model_mdp.spread(), policies)
+    penalised = problem.penalised_mdp.reward[..., None, :, :]
     return Guarantee(
         learned_policy=learned,
         optimal_policy=optimal,
         learned=return_bounds(problem, learned),
         optimal=return_bounds(problem, optimal),
-        eta=eta,
-        epsilon_u=epsilon,
+        competitors=policies,
+        eta=np.asarray(expected_return(mdp.spread(), policies)),
+        eta_penalised=(visits * penalised).sum((-2, -1)),
+        epsilon_u=(visits * problem.estimator[..., None, :, :]).sum((-2, -1)),
         penalty_coefficient=problem.penalty_coefficient,
         delta_min=least_model_error(problem),
     )
@@ -249,14 +329,17 @@ def least_model_error(problem: Problem) -> Numbers:
 
 def _competitors(
     problem: Problem, others: Float[ndarray, "*mdp other state action"] | None
-) -> tuple[PerPolicy, PerPolicy]:
-    """Return eta and epsilon_u of all deterministic policies and of `others`."""
-    mdp, family = problem.mdp, problem.mdp.family
+) -> Policies:
+    """Return all deterministic policies, and `others`."""
+    mdp = problem.mdp
     policies = deterministic_policies(mdp.states, mdp.actions)
-    policies = np.broadcast_to(policies, (*family, *policies.shape))
-    if others is not None:
-        policies = np.concatenate([policies, others], axis=-3)
-    eta = np.asarray(expected_return(mdp.spread(), policies))
-    visits = occupancy(problem.model_mdp.spread(), policies)
-    epsilon = (visits * problem.estimator[..., None, :, :]).sum((-2, -1))
-    return eta, epsilon
+    policies = np.broadcast_to(policies, (*mdp.family, *policies.shape))
+    if others is None:
+        return policies
+    if (*others.shape[:-3], *others.shape[-2:]) != mdp.reward.shape:
+        raise VRLError(
+            f"Other competitors of this MDP are (..., policies, states, actions) with "
+            f"{mdp.reward.shape} around the policies, not {others.shape}."
+        )
+    joined: ndarray = np.concatenate([policies, others], axis=-3)
+    return joined

@@ -10,15 +10,20 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from numpy.random import Generator
 
-from vrl_theory.function_classes import FunctionClass
+from vrl_theory.function_classes import FunctionClass, require_states
 from vrl_theory.mdp import FiniteMDP, StateAction, Transition
 from vrl_theory.random_mdp import resampled_models
 
 TOLERANCE = 1e-9
+"""How far below the error an estimator may be by rounding, relative to the largest error."""
 
 
 def true_error(mdp: FiniteMDP, model: Transition, functions: FunctionClass) -> StateAction:
-    """Return d_F(model(s, a), truth(s, a)), the least admissible estimator."""
+    """Return d_F(model(s, a), truth(s, a)), the least admissible estimator.
+
+    Raises `VRLError` when the functions are of another number of states.
+    """
+    require_states(functions, mdp)
     return np.asarray(functions.distance(model, mdp.transition))
 
 
@@ -53,7 +58,8 @@ def disagreement_estimator(
 
 def is_admissible(estimator: StateAction, error: StateAction) -> Bool[ndarray, "*mdp"]:
     """Say for each MDP whether the estimator is admissible, but for rounding."""
-    admissible: ndarray = np.asarray((estimator >= error - TOLERANCE).all((-2, -1)))
+    largest = error.max((-2, -1), keepdims=True)
+    admissible: ndarray = np.asarray((estimator >= error - TOLERANCE * largest).all((-2, -1)))
     return admissible
 
 
@@ -66,5 +72,5 @@ def admissibility_rate(
 
     Places count equally, or by `weight`, such as an occupancy.
     """
-    holds = estimator >= error - TOLERANCE
+    holds = estimator >= error - TOLERANCE * np.max(error)
     return float(np.average(holds, weights=weight))

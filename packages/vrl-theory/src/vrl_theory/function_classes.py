@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from vrl_core.errors import VRLError
 from vrl_theory.mdp import FiniteMDP, Numbers, deterministic_policies, state_values
 from vrl_theory.metrics import (
     Distances,
@@ -23,6 +24,8 @@ from vrl_theory.metrics import (
     kernel_norm,
     lipschitz_constant,
     maximum_mean_discrepancy,
+    require_kernel,
+    require_metric,
     wasserstein,
 )
 
@@ -68,6 +71,15 @@ class Lipschitz:
     metric: Matrix
     name: str = "1-Wasserstein"
 
+    def __post_init__(self) -> None:
+        """Refuse what is no metric; raises `VRLError`."""
+        require_metric(self.metric)
+
+    @property
+    def states(self) -> int:
+        """Number of states that the functions are of."""
+        return len(self.metric)
+
     def distance(self, first: Distributions, second: Distributions) -> Distances:
         """Return the 1-Wasserstein distance."""
         return wasserstein(first, second, self.metric)
@@ -84,6 +96,15 @@ class KernelBall:
     kernel: Matrix
     name: str = "maximum mean discrepancy"
 
+    def __post_init__(self) -> None:
+        """Refuse what is no kernel; raises `VRLError`."""
+        require_kernel(self.kernel)
+
+    @property
+    def states(self) -> int:
+        """Number of states that the functions are of."""
+        return len(self.kernel)
+
     def distance(self, first: Distributions, second: Distributions) -> Distances:
         """Return the maximum mean discrepancy."""
         return maximum_mean_discrepancy(first, second, self.kernel)
@@ -91,6 +112,16 @@ class KernelBall:
     def norm(self, functions: Distributions) -> Distances:
         """Return the norm in the kernel's Hilbert space."""
         return kernel_norm(functions, self.kernel)
+
+
+def require_states(functions: FunctionClass, mdp: FiniteMDP) -> None:
+    """Raise `VRLError` when the functions are of another number of states than the MDP has."""
+    states = getattr(functions, "states", mdp.states)
+    if states != mdp.states:
+        raise VRLError(
+            f"The {functions.name} here is of {states} states, the MDP has {mdp.states}. Give a "
+            "matrix with a row and a column for each state."
+        )
 
 
 def reward_scale(mdp: FiniteMDP) -> Numbers:
@@ -103,6 +134,7 @@ def least_scale(mdp: FiniteMDP, functions: FunctionClass) -> Numbers:
 
     Raises `VRLError` when they are too many (`deterministic_policies`).
     """
+    require_states(functions, mdp)
     policies = deterministic_policies(mdp.states, mdp.actions)
     policies = np.broadcast_to(policies, (*mdp.family, *policies.shape))
     largest: np.ndarray = functions.norm(state_values(mdp.spread(), policies)).max(-1)

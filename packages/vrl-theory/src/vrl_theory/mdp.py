@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy import ndarray
 
 from vrl_core.errors import VRLError
@@ -24,7 +24,8 @@ Numbers = Float[ndarray, "*mdp"] | np.float64
 ROW_TOLERANCE = 1e-9
 """How far a distribution's sum may be from one."""
 IMPROVEMENT = 1e-10
-"""Gain in value, relative to the largest possible one, below which policies count as equal."""
+"""Gain in value, relative to the largest possible one, below which policies count as equal. What
+they may differ by in return, `FiniteMDP.rounding`, is the measure of a violated bound."""
 MOST_POLICIES = 4096
 """Deterministic policies that are enumerated at most."""
 
@@ -55,8 +56,7 @@ class FiniteMDP:
         _check_shapes(self)
         if not 0 <= self.discount < 1:
             raise VRLError(f"The discount must be in [0, 1), not {self.discount}.")
-        if not np.isfinite(self.reward).all():
-            raise VRLError(f"The reward {_place(~np.isfinite(self.reward), 'r')} is not finite.")
+        require_finite(self.reward, "reward r")
         check_distributions(self.transition, "T")
         check_distributions(self.initial, "mu_0")
 
@@ -80,6 +80,14 @@ class FiniteMDP:
         """r_max: the largest absolute reward, `(...)`."""
         largest: ndarray = np.abs(self.reward).max((-2, -1))
         return largest
+
+    @property
+    def rounding(self) -> Numbers:
+        """How far the return of `optimal_policy` may be from the best one, `(...)`.
+
+        A gain that is let pass at every step of an episode adds up.
+        """
+        return np.asarray(IMPROVEMENT * self.largest_reward / (1 - self.discount) ** 2)
 
     def with_model(self, transition: Transition) -> FiniteMDP:
         """Return the model MDP: the same but for its dynamics (MOPO, Section 3)."""
@@ -119,6 +127,25 @@ def check_distributions(rows: Float[ndarray, "*row outcome"], name: str) -> None
         )
 
 
+def check_policy(mdp: FiniteMDP, policy: StateAction) -> None:
+    """Raise `VRLError` unless every state has a distribution over the MDP's actions."""
+    if policy.shape[-2:] != mdp.reward.shape[-2:] or not _broadcast(policy, mdp.reward):
+        raise VRLError(
+            f"A policy here is (..., {mdp.states} states, {mdp.actions} actions), with the family "
+            f"{mdp.family} or none before them; this one is {policy.shape}."
+        )
+    check_distributions(policy, "pi")
+
+
+def require_finite(quantity: StateAction, name: str) -> None:
+    """Raise `VRLError` that names the first state and action where a quantity is not finite."""
+    bad = ~np.isfinite(quantity)
+    if bad.any():
+        words, _, symbol = name.rpartition(" ")
+        index = tuple(int(each) for each in np.argwhere(bad)[0])
+        raise VRLError(f"The {words} {_row(symbol, index)} is not finite.")
+
+
 def uniform_policy(mdp: FiniteMDP) -> StateAction:
     """Return the policy that takes all actions equally often."""
     policy: ndarray = np.full((*mdp.family, mdp.states, mdp.actions), 1.0 / mdp.actions)
@@ -138,7 +165,8 @@ def deterministic_policies(states: int, actions: int) -> Float[ndarray, "policy 
 
 
 def policy_transition(mdp: FiniteMDP, policy: StateAction) -> Float[ndarray, "*mdp state state"]:
-    """Return the chain P(s' | s) of a policy pi(a | s)."""
+    """Return the chain P(s' | s) of a policy pi(a | s); raises `VRLError` when it is none."""
+    check_policy(mdp, policy)
     chain: ndarray = np.einsum("...sa,...sat->...st", policy, mdp.transition)
     return chain
 
@@ -210,14 +238,18 @@ def _check_shapes(mdp: FiniteMDP) -> None:
         )
 
 
-def _place(bad: Bool[ndarray, "*place"], name: str) -> str:
-    index = tuple(int(each) for each in np.argwhere(bad)[0])
-    return _row(name, index)
+def _broadcast(first: ndarray, second: ndarray) -> bool:
+    try:
+        np.broadcast_shapes(first.shape, second.shape)
+    except ValueError:
+        return False
+    return True
 
 
 def _row(name: str, index: tuple[int, ...]) -> str:
     """Name a row by what its last axes mean, and the MDP of a family it is in."""
-    axes = {"T": ("state", "action"), "r": ("state", "action"), "pi": ("state",)}.get(name, ())
+    pair = ("state", "action")
+    axes = {"T": pair, "r": pair, "u": pair, "pi": ("state",)}.get(name, ())
     family, own = index[: len(index) - len(axes)], index[len(index) - len(axes) :]
     words = [f"{axis} {value}" for axis, value in zip(axes, own, strict=True)]
     if family:

@@ -41,8 +41,6 @@ from vrl_theory.mdp import (
 from vrl_theory.metrics import laplace_kernel, line_metric
 from vrl_theory.random_mdp import RandomMDPs, estimated_model, random_policies
 
-VIOLATED = -1e-9
-"""Slack below which a statement counts as violated, and not as rounded."""
 MEMBERS = 7
 FACTORS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Factors on lambda whose effect is drawn."""
@@ -183,13 +181,14 @@ def score(study: Study, eta: Numbers) -> float:
 
 def _row(study: Study, name: str, found: Guarantee) -> Row:
     estimator, error = study.estimators[name], study.error
+    rounding = study.problem(name).penalised_mdp.rounding
     return Row(
         estimator=name,
         admissible_mdps=float(is_admissible(estimator, error).mean()),
         admissible_pairs=admissibility_rate(estimator, error),
         correlation=spearman(estimator.ravel(), error.ravel()),
-        violated_lower_bound=_violated(found.learned.slacks()["equation 7"]),
-        violated_theorem=_violated(found.slacks()["equation 10"]),
+        violated_lower_bound=_violated(found.learned.slacks()["equation 7"], rounding),
+        violated_theorem=_violated(found.slacks()["equation 10"], rounding),
         gap=float(np.mean(found.optimality_gap)),
         gap_bound=float(np.mean(found.gap_bound)),
         score=score(study, found.learned.eta),
@@ -202,13 +201,16 @@ def _effect(study: Study, estimator: str, factor: float) -> FactorEffect:
     return FactorEffect(
         estimator=estimator,
         factor=factor,
-        violated_lower_bound=_violated(learned.slacks()["equation 7"]),
+        violated_lower_bound=_violated(
+            learned.slacks()["equation 7"], problem.penalised_mdp.rounding
+        ),
         score=score(study, learned.eta),
     )
 
 
-def _violated(slack: ndarray | np.float64) -> float:
-    return float(np.mean(np.asarray(slack) < VIOLATED))
+def _violated(slack: Numbers, rounding: Numbers) -> float:
+    """Return the share of MDPs whose slack is negative beyond what policies are equal within."""
+    return float(np.mean(np.asarray(slack) < -np.asarray(rounding)))
 
 
 def _per_total_variation(functions: FunctionClass, mdp: FiniteMDP) -> float:

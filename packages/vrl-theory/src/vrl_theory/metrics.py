@@ -67,7 +67,7 @@ def lipschitz_witness(
     first: Float[ndarray, " outcome"], second: Float[ndarray, " outcome"], metric: Matrix
 ) -> tuple[Float[ndarray, " outcome"], float]:
     """Return the 1-Lipschitz function f of largest E_P f - E_Q f, and that number (the dual)."""
-    count = len(metric)
+    count, unit = len(metric), _unit(metric)
     i, j = (index[~np.eye(count, dtype=bool)] for index in np.indices((count, count)))
     rows = np.tile(np.arange(len(i)), 2)
     values = np.repeat([1.0, -1.0], len(i))
@@ -75,26 +75,26 @@ def lipschitz_witness(
     found = linprog(
         second - first,
         A_ub=constraints if len(i) else None,
-        b_ub=metric[i, j] if len(i) else None,
+        b_ub=metric[i, j] / unit if len(i) else None,
         bounds=[(0.0, 0.0), *[(None, None)] * (count - 1)],
     )
     if not found.success:
         raise VRLError(f"The Wasserstein distance could not be computed: {found.message}")
-    return found.x, max(0.0, float(-found.fun))
+    return found.x * unit, max(0.0, float(-found.fun)) * unit
 
 
 def transport(
     first: Float[ndarray, " outcome"], second: Float[ndarray, " outcome"], metric: Matrix
 ) -> tuple[Matrix, float]:
     """Return the coupling of least expected distance, and that distance (the primal)."""
-    count = len(metric)
+    count, unit = len(metric), _unit(metric)
     i, j = (index.ravel() for index in np.indices((count, count)))
     rows, columns = np.concatenate([i, count + j]), np.tile(np.arange(count**2), 2)
     sums = csr_array((np.ones(2 * count**2), (rows, columns)), shape=(2 * count, count**2))
-    found = linprog(metric.ravel(), A_eq=sums, b_eq=np.concatenate([first, second]))
+    found = linprog(metric.ravel() / unit, A_eq=sums, b_eq=np.concatenate([first, second]))
     if not found.success:
         raise VRLError(f"The optimal transport could not be computed: {found.message}")
-    return found.x.reshape(count, count), float(found.fun)
+    return found.x.reshape(count, count), float(found.fun) * unit
 
 
 def maximum_mean_discrepancy(
@@ -145,11 +145,13 @@ def line_positions(metric: Matrix) -> Float[ndarray, " outcome"] | None:
     """Return points on a line that have these distances; None when there are none."""
     end = int(np.argmax(metric.max(-1)))
     positions: ndarray = metric[end]
-    return positions if np.allclose(line_metric(positions), metric, rtol=1e-12) else None
+    # Relative alone: distances of 1e-9 are as good as others.
+    return positions if np.allclose(line_metric(positions), metric, rtol=1e-9, atol=0) else None
 
 
 def require_metric(metric: Matrix) -> None:
     """Raise `VRLError` unless this is a metric, naming the axiom and where it fails."""
+    _require_square(metric, "metric")
     apart = metric + np.eye(len(metric))
     if not np.isfinite(metric).all() or (np.diag(metric) != 0).any() or (apart <= 0).any():
         raise VRLError("A metric is zero on its diagonal, and positive and finite elsewhere.")
@@ -163,7 +165,8 @@ def require_metric(metric: Matrix) -> None:
 
 def require_kernel(kernel: Matrix) -> None:
     """Raise `VRLError` unless the matrix is symmetric and positive definite."""
-    if not np.isfinite(kernel).all() or not np.allclose(kernel, kernel.T):
+    _require_square(kernel, "kernel")
+    if not np.isfinite(kernel).all() or _asymmetry(kernel) > 1e-9:
         raise VRLError("A kernel's matrix is finite and symmetric; this one is not.")
     least = float(np.linalg.eigvalsh(kernel)[0])
     if least <= 1e-12 * float(np.trace(kernel)):
@@ -171,3 +174,19 @@ def require_kernel(kernel: Matrix) -> None:
             f"The kernel's least eigenvalue is {least:.3g}; it must be positive definite, so that "
             "every function on the states has a norm. Take distinct points or a narrower kernel."
         )
+
+
+def _unit(metric: Matrix) -> float:
+    """Return the largest distance: the solver's tolerances are absolute, so it works in these."""
+    return float(metric.max()) or 1.0
+
+
+def _asymmetry(matrix: Matrix) -> float:
+    """Return the largest difference across the diagonal, relative to the largest entry."""
+    largest = float(np.abs(matrix).max())
+    return float(np.abs(matrix - matrix.T).max()) / largest if largest > 0 else 0.0
+
+
+def _require_square(matrix: ndarray, name: str) -> None:
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise VRLError(f"A {name} is (outcomes, outcomes), not {matrix.shape}.")

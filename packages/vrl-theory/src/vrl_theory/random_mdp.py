@@ -56,7 +56,12 @@ def random_policies(mdp: FiniteMDP, random: Generator, concentration: float = 1.
 
 
 def perturbed_model(mdp: FiniteMDP, random: Generator, amount: float = 0.3) -> Transition:
-    """Return dynamics that are random with probability `amount`, in [0, 1], and true otherwise."""
+    """Return dynamics that are random with probability `amount`, and true otherwise.
+
+    Raises `VRLError` for an amount outside [0, 1].
+    """
+    if not 0 <= amount <= 1:
+        raise VRLError(f"The amount is a probability, in [0, 1], not {amount}.")
     other = _rows(random, mdp.reward.shape, mdp.states, 0.5)
     return (1 - amount) * mdp.transition + amount * other
 
@@ -72,8 +77,11 @@ def estimated_model(
 
     As many `samples` (s, a, s') are drawn from the behaviour's normalised occupancy in each MDP;
     the estimate is their frequency with `prior` added to every count, so that it is uniform where
-    there is no data.
+    there is no data. Raises `VRLError` for a number of samples below 0, or a prior of 0 or less.
     """
+    if samples < 0:
+        raise VRLError(f"The number of samples must be at least 0, not {samples}.")
+    _check_prior(prior)
     visited = occupancy(mdp, behaviour) * (1 - mdp.discount)
     visited = visited / visited.sum((-2, -1), keepdims=True)
     joint = visited[..., None] * mdp.transition
@@ -88,8 +96,19 @@ def resampled_models(
     model: Transition, seen: StateAction, members: int, random: Generator, prior: float = 0.1
 ) -> Float[ndarray, "member *mdp state action state"]:
     """Return models estimated from fresh data that `model` generates, as much as was `seen`."""
+    _check_prior(prior)
+    if members < 1:
+        raise VRLError(f"The number of models must be at least 1, not {members}.")
     draws = [random.multinomial(np.round(seen).astype(np.int64), model) for _ in range(members)]
     return _normalised(np.stack(draws) + prior)
+
+
+def _check_prior(prior: float) -> None:
+    if not prior > 0:
+        raise VRLError(
+            f"The prior must be more than 0, not {prior}: without one, what was never seen has no "
+            "estimate. Take a small one, such as 1e-9."
+        )
 
 
 def _rows(random: Generator, shape: tuple[int, ...], outcomes: int, alpha: float) -> ndarray:
