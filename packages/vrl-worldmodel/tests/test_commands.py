@@ -16,7 +16,7 @@ from vrl_core.errors import VRLError
 from vrl_core.hooks import AlgorithmConfig
 from vrl_core.registry import Registry
 from vrl_core.run_config import RunConfig
-from vrl_core.run_folder import Restored
+from vrl_core.run_folder import Restored, load_config
 from vrl_core.store_config import StoreDataset
 from vrl_core.testing.tiny_data import tiny_data
 from vrl_core.train import train
@@ -25,6 +25,7 @@ from vrl_worldmodel.commands import Imagine, Penalties
 from vrl_worldmodel.config import OfflineDV2Config, WorldModelConfig
 from vrl_worldmodel.inspection import InspectedModel, load_model, mismatch
 from vrl_worldmodel.open_loop import draw_clips, read_clips
+from vrl_worldmodel.open_loop_pictures import GAP, HEADER, write_strip
 from vrl_worldmodel.open_loop_report import inspect_store
 from vrl_worldmodel.penalties import mean_disagreement
 from vrl_worldmodel.penalty_report import cell_lines, choose_penalties, table_cells
@@ -94,7 +95,8 @@ def run(folder, stores, registry):
 
 def imagine(run, *stores, **changes) -> Imagine:
     settings = {"horizon": 4, "context": 3, "episodes": 3, "pictures": 1, "device": "cpu"}
-    return Imagine(model=run, data=tuple(s.path for s in stores), **{**settings, **changes})
+    runs = (run,) if isinstance(run, Path) else run
+    return Imagine(runs=runs, data=tuple(s.path for s in stores), **{**settings, **changes})
 
 
 def test_imagine_writes_pictures_films_and_errors(run, stores, registry, tmp_path, capsys):
@@ -156,6 +158,52 @@ def test_without_an_output_the_files_lie_in_the_run(run, stores, registry):
     assert (run / "imagination" / "step_00000002-seed0-tiny-random" / "error.json").is_file()
 
 
+@pytest.fixture(scope="module")
+def other_run(run, registry, folder):
+    """A second run on the same data, of another seed."""
+    config = replace(load_config(run, registry), seed=2)
+    return train(config, registry=registry, folder=folder / "other").path
+
+
+def test_several_runs_are_drawn_below_one_truth_and_have_their_own_errors(
+    run, other_run, stores, registry, tmp_path, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(
+        "vrl_worldmodel.open_loop_report.write_strip",
+        lambda rows, *rest: drawn.append(rows) or write_strip(rows, *rest),
+    )
+    both = tmp_path / "both"
+    imagine((run, other_run), stores["held-out"], output=both).run(registry)
+    names = [f"offline-dv2 random seed {seed}" for seed in (1, 2)]
+    parts = ("reconstruction", "imagination")
+    assert list(drawn[0]) == ["truth", *(f"{name}\n{part}" for name in names for part in parts)]
+    (strip,), (film,) = both.glob("*.png"), both.glob("*.mp4")
+    assert Image.open(strip).height == HEADER + 5 * (96 + GAP)
+    assert read_video(film)[0].shape[1] == 5 * 256
+    for single, name in ((run, names[0]), (other_run, names[1])):
+        alone = tmp_path / single.name
+        imagine(single, stores["held-out"], output=alone).run(registry)
+        place = both / name.replace(" ", "_")
+        for file in ("error.json", "error.csv", "error.md"):
+            assert (place / file).read_text() == (alone / file).read_text()
+
+
+def test_a_run_that_does_not_fit_is_left_out_beside_one_that_does(
+    categorical, run, stores, registry, tmp_path, capsys, monkeypatch
+):
+    other = inspected(categorical, stores["larger"], "larger")
+    monkeypatch.setattr(
+        "vrl_worldmodel.open_loop_report.load_model",
+        lambda folder, *rest: other if folder.name == "larger" else load_model(folder, *rest),
+    )
+    command = imagine((run, other.folder), stores["held-out"], output=tmp_path, pictures=0)
+    command.run(registry)
+    left_out = f"left out {stores['held-out'].path} for {other.folder}: the data's images"
+    assert left_out in capsys.readouterr().out
+    assert (tmp_path / "error.json").is_file()
+
+
 def test_data_of_another_size_is_refused_with_both_sizes(run, stores, registry):
     with pytest.raises(VRLError, match=r"20×20×3, the model's 16×16×3"):
         imagine(run, stores["larger"]).run(registry)
@@ -169,7 +217,7 @@ def test_a_diverged_model_is_named(categorical, stores, tmp_path):
         next(model.model.decoder.parameters()).fill_(float("nan"))
     command = imagine(model.folder, stores["trained"], pictures=0)
     with pytest.raises(VRLError, match="diverged"):
-        inspect_store(model, stores["trained"], command, tmp_path)
+        inspect_store([model], stores["trained"], command, tmp_path)
 
 
 def test_what_else_does_not_fit(stores, tmp_path):
@@ -186,7 +234,9 @@ def test_what_else_does_not_fit(stores, tmp_path):
 
 def test_settings_that_cannot_be_meant():
     with pytest.raises(VRLError, match="--horizon must be at least 2, not 1"):
-        Imagine(model="run", data=("store",), horizon=1)
+        Imagine(runs=("run",), data=("store",), horizon=1)
+    with pytest.raises(VRLError, match="--output FOLDER"):
+        Imagine(runs=("run", "other"), data=("store",))
     with pytest.raises(VRLError, match="--states must be at least 2"):
         Penalties(runs=("run",), data=("store",), states=1)
     with pytest.raises(VRLError, match="--data STORE"):
@@ -270,6 +320,25 @@ def test_the_only_pairing_must_make_sense(run, stores, registry):
         Penalties(
             runs=(run,), data=(stores["held-out"].path,), penalty=("mean-std",), states=4
         ).run(registry)
+
+
+def test_penalties_that_fit_are_named_a_plugins_too(run, stores, tmp_path, capsys):
+    (tmp_path / "one_half.py").write_text(THIRD_PARTY)
+    words = ["penalties", str(run), "--data", str(stores["held-out"].path)]
+    words += ["--penalty", "mean-std", "--plugin", str(tmp_path / "one_half.py")]
+    assert main(words) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "These fit: ensemble-std, half, log-prob-std" in said
+    assert "max-std" not in said
+
+
+def test_what_is_wrong_with_data_is_said_once(run, stores, registry, capsys):
+    wrong, right = stores["larger"].path, stores["held-out"].path
+    with pytest.raises(VRLError) as refusal:
+        Penalties(runs=(run,), data=(wrong,), states=4).run(registry)
+    assert str(refusal.value).count("20×20×3") == 1
+    Penalties(runs=(run,), data=(wrong, right), states=4).run(registry)
+    assert capsys.readouterr().out.count("20×20×3") == 1
 
 
 def test_penalties_write_markdown_or_json(run, stores, registry, tmp_path, capsys):

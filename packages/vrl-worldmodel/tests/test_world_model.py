@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vrl_core.metrics import first_not_finite
 from vrl_core.protocols import SequenceBatch
-from vrl_worldmodel.config import WorldModelConfig
+from vrl_worldmodel.config import LOMPOConfig, WorldModelConfig
 from vrl_worldmodel.distributions import CategoricalLatent, GaussianLatent, Latent
 from vrl_worldmodel.optimiser import ModuleOptimiser
 from vrl_worldmodel.world_model import (
@@ -233,6 +233,38 @@ def test_overfits_one_batch(
     assert last["image_loss"] < 0.25 * first["image_loss"]
     assert last["reward_loss"] < 0.5 * first["reward_loss"]
     assert all(not value.requires_grad and value.ndim == 0 for value in last.values())
+
+
+def moving_squares(seed: int) -> SequenceBatch:
+    """Windows of 13 frames of 16 px in which actions move a white square on black."""
+    generator = torch.Generator().manual_seed(seed)
+    action = torch.rand(4, 12, 2, generator=generator) * 2 - 1
+    place = [torch.rand(4, 2, generator=generator) * 12]
+    for step in range(12):
+        place.append((place[-1] + 3 * action[:, step]).clamp(0, 12))
+    places, pixels = torch.stack(place, 1).round(), torch.arange(16)
+    rows, columns = ((pixels >= p) & (pixels < p + 4) for p in places.unsqueeze(-1).unbind(2))
+    squares = (rows[..., :, None] & columns[..., None, :]).to(torch.uint8) * 255
+    numbers = torch.arange(4 * 13).reshape(4, 13)
+    return SequenceBatch(
+        observations={"image": squares[..., None].expand(4, 13, 16, 16, 3)},
+        action=action,
+        reward=places[:, 1:, 0] / 12,
+        termination=torch.zeros(4, 12, dtype=torch.bool),
+        is_first=numbers % 13 == 0,
+        rows=numbers,
+    )
+
+
+def test_the_small_gaussian_model_looks_at_its_frames() -> None:
+    """Its posterior says what the prior cannot know, instead of collapsing onto it."""
+    config = replace(LOMPOConfig.presets()["small"].model, channels=(16, 32))
+    model = build(config)
+    optimiser = optimiser_of(model, config.learning_rate)
+    for update in range(100):
+        loss, metrics = model.loss(moving_squares(update))
+        optimiser.step_on(loss)
+    assert metrics["kl"] > 0.3
 
 
 def test_decoded_images_are_pixels(model_config: WorldModelConfig, make_batch: MakeBatch) -> None:

@@ -19,6 +19,8 @@ Device = Literal["auto", "cpu", "cuda"]
 class Imagine(CommandConfig):
     """Show what a run's world model reconstructs and imagines, and how far it errs.
 
+    Several runs are shown the same clips, in one picture with a truth (V-D4RL, Figure 9).
+
     The first frames of clips of logged data are shown to the model; it imagines the rest from the
     actions alone. Writes truth, reconstruction and imagination as pictures and films, and the pixel
     error at every step beside the error of repeating the last frame that was shown.
@@ -26,8 +28,8 @@ class Imagine(CommandConfig):
     Give data that the model was not trained on, such as a store collected with another seed.
     """
 
-    model: Positional[Path]
-    """Folder of the run whose world model is looked at."""
+    runs: Positional[tuple[Path, ...]]
+    """Folders of the runs whose world models are looked at."""
     data: tuple[Path, ...]
     """Stores whose episodes are shown; of several, each is shown by itself."""
     episodes: int = 3
@@ -43,7 +45,7 @@ class Imagine(CommandConfig):
     seed: int = 0
     """Seed of the clips and of the latents."""
     output: Path | None = None
-    """Folder for the files; none is `imagination/` in the run's folder."""
+    """Folder for the files; none is `imagination/` in the run's folder. Several runs need one."""
     columns: int = 12
     """Frames in a film strip."""
     gif: bool = False
@@ -62,8 +64,12 @@ class Imagine(CommandConfig):
         _require(self, "columns", least=4)
         _require(self, "pictures", "start", "seed", least=0)
         _require(self, "frames_per_second", least=0.1)
+        if not self.runs:
+            raise VRLError("Say whose model to look at: vrl imagine RUN... --data STORE.")
         if not self.data:
             raise VRLError("Say what to show the model: --data STORE.")
+        if len(self.runs) > 1 and self.output is None:
+            raise VRLError("Several runs share their pictures: say where, --output FOLDER.")
 
     def run(self, registry: Registry) -> int:
         """Write the files and print the errors; raises `VRLError` for what does not fit."""

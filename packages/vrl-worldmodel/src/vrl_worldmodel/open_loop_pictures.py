@@ -17,7 +17,7 @@ from vrl_worldmodel.open_loop import OpenLoop
 ROWS = ("truth", "reconstruction", "imagination")
 STRIP_SIDE = 96
 FILM_SIDE = 256
-MARGIN, HEADER, GAP = 118, 24, 4
+MARGIN, HEADER, GAP, LINE = 118, 24, 4, 16
 CONTEXT_COLOUR, IMAGINED_COLOUR = (150, 156, 168), (217, 98, 43)
 INK = (28, 35, 51)
 
@@ -33,6 +33,19 @@ def frame_rows(frames: OpenLoop, clip: int) -> dict[str, np.ndarray]:
     )
     whole = np.concatenate([reconstruction[: frames.context], imagined])
     return dict(zip(ROWS, (truth, reconstruction, whole), strict=True))
+
+
+def join_rows(rows_of_models: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Put what several models make of a clip below one truth, each named; one stays as it is."""
+    first = next(iter(rows_of_models.values()))
+    if len(rows_of_models) == 1:
+        return dict(first)
+    named = {
+        f"{model}\n{name}": rows[name]
+        for model, rows in rows_of_models.items()
+        for name in ROWS[1:]
+    }
+    return {"truth": first["truth"], **named}
 
 
 def strip_columns(length: int, context: int, pictures: int) -> list[int]:
@@ -51,11 +64,14 @@ def write_strip(rows: Mapping[str, np.ndarray], context: int, path: Path, pictur
     columns = strip_columns(length, context, pictures)
     small = {name: visible_frames(frames[columns], STRIP_SIDE) for name, frames in rows.items()}
     height, width = small["truth"].shape[1:3]
-    size = (MARGIN + len(columns) * (width + GAP), HEADER + len(small) * (height + GAP))
+    font = ImageFont.load_default(13)
+    widest = max(font.getlength(line) for name in small for line in name.split("\n"))
+    margin = max(MARGIN, round(widest) + 12)
+    size = (margin + len(columns) * (width + GAP), HEADER + len(small) * (height + GAP))
     sheet = Image.new("RGB", size, "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    pen = ImageDraw.Draw(sheet)
     for index, column in enumerate(columns):
-        left = MARGIN + index * (width + GAP)
+        left = margin + index * (width + GAP)
         imagined = column >= context
         colour = IMAGINED_COLOUR if imagined else CONTEXT_COLOUR
         pen.rectangle((left, HEADER - 5, left + width - 1, HEADER - 2), fill=colour)
@@ -71,7 +87,7 @@ def write_strip(rows: Mapping[str, np.ndarray], context: int, path: Path, pictur
 
 
 def film(rows: Mapping[str, np.ndarray], context: int) -> np.ndarray:
-    """Return frames `(time, height, width, 3)`: the three side by side, named, with a bar above.
+    """Return frames `(time, height, width, 3)`: the rows side by side, named, with a bar above.
 
     The bar is grey during the context and orange while the model imagines.
     """
@@ -83,14 +99,17 @@ def film(rows: Mapping[str, np.ndarray], context: int) -> np.ndarray:
 
 
 def _film_header(names: list[str], width: int, imagined: bool) -> np.ndarray:
-    band = Image.new("RGB", (width * len(names), HEADER), "white")
-    pen, font = ImageDraw.Draw(band), ImageFont.load_default(13)
-    for index, name in enumerate(names):
-        shown = "context" if name == "imagination" and not imagined else name
-        pen.text((index * width + 6, 2), shown, fill=INK, font=font)
+    height = HEADER + LINE * max(name.count("\n") for name in names)
     colour = IMAGINED_COLOUR if imagined else CONTEXT_COLOUR
-    pen.rectangle((0, HEADER - 4, band.width, HEADER), fill=colour)
-    return np.asarray(band)
+    bands = []
+    for name in names:
+        shown = name if imagined else name.replace("imagination", "context")
+        band = Image.new("RGB", (width, height), "white")  # one each, so that long names are cut
+        pen = ImageDraw.Draw(band)
+        pen.text((6, 2), shown, fill=INK, font=ImageFont.load_default(13))
+        pen.rectangle((0, height - 4, width, height), fill=colour)
+        bands.append(np.asarray(band))
+    return np.concatenate(bands, axis=1)
 
 
 def draw_errors(

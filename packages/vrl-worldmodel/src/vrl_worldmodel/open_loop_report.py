@@ -3,14 +3,16 @@
 error.json, error.csv, error.md    error at every imagined step, with bootstrap intervals
 error.png, error.svg               the same as curves
 episode<N>.png, episode<N>.mp4     truth, reconstruction and imagination of a clip
+
+Several runs share the pictures, and have a folder each for the errors.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,13 @@ from vrl_core.errors import VRLError
 from vrl_core.statistics import Summary, summary
 from vrl_core.store import Store
 from vrl_core.video import write_gif, write_video
-from vrl_worldmodel.inspection import InspectedModel, load_model, mismatch, require_match
+from vrl_worldmodel.inspection import (
+    InspectedModel,
+    distinct,
+    load_model,
+    mismatch,
+    require_match,
+)
 from vrl_worldmodel.open_loop import (
     Clip,
     PixelErrors,
@@ -31,7 +39,13 @@ from vrl_worldmodel.open_loop import (
     pixel_errors,
     roll_out,
 )
-from vrl_worldmodel.open_loop_pictures import draw_errors, film, frame_rows, write_strip
+from vrl_worldmodel.open_loop_pictures import (
+    draw_errors,
+    film,
+    frame_rows,
+    join_rows,
+    write_strip,
+)
 from vrl_worldmodel.text_table import markdown_table, rich_table
 
 if TYPE_CHECKING:
@@ -58,7 +72,8 @@ class OpenLoopResult:
     clips: list[Clip]
     context: int
     errors: PixelErrors
-    files: list[Path]
+    files: list[Path] = field(default_factory=list)
+    """What was written: its errors, and those pictures that no other result has."""
 
     @property
     def curves(self) -> dict[str, list[Summary]]:
@@ -74,29 +89,31 @@ class OpenLoopResult:
 
 
 def imagine(command: Imagine, registry: Registry) -> int:
-    """Show each store to the run's model, write what it makes of it, and print the errors."""
+    """Show each store to the runs' models, write what they make of it, and print the errors."""
     from rich.console import Console
 
     console = Console(highlight=False)
-    model = load_model(command.model, registry, choose_device(command.device))
+    device = choose_device(command.device)
+    models = [load_model(folder, registry, device) for folder in dict.fromkeys(command.runs)]
     stores = [Store.open(path) for path in command.data]
-    shown = [store for store in stores if _fits(model, store, command, alone=len(stores) == 1)]
+    alone = len(models) == len(stores) == 1
+    shown = [(s, fit) for s in stores if (fit := _fitting(models, s, command, alone=alone))]
     if not shown:
-        raise VRLError(_none_fits(model, stores, command))
-    for store, folder in zip(shown, _folders(command, model, shown), strict=True):
-        result = inspect_store(model, store, command, folder)
-        _print(result, command, console)
+        raise VRLError(_none_fits(models, stores, command))
+    folders = _folders(command, models[0], [store for store, _ in shown])
+    for (store, fit), folder in zip(shown, folders, strict=True):
+        for result in inspect_store(fit, store, command, folder):
+            _print(result, command, console)
     return 0
 
 
 def inspect_store(
-    model: InspectedModel, store: Store, command: Imagine, folder: Path
-) -> OpenLoopResult:
-    """Imagine a store's clips and write pictures, films and errors into `folder`.
+    models: Sequence[InspectedModel], store: Store, command: Imagine, folder: Path
+) -> list[OpenLoopResult]:
+    """Let each model imagine the same clips; write pictures, films and errors into `folder`.
 
     Raises `VRLError` when the episodes are too short or the folder cannot be written.
     """
-    seed_everything(command.seed)
     clips = draw_clips(
         store,
         episodes=command.episodes,
@@ -105,27 +122,50 @@ def inspect_store(
         seed=command.seed,
         start=command.start,
     )
-    parts: list[PixelErrors] = []
-    files: list[Path] = []
+    names = distinct([model.label for model in models], [model.folder for model in models])
+    looks = [look_at(model, store, clips, command) for model in models]
+    results = [
+        OpenLoopResult(
+            model=model, store=store, clips=clips, context=command.context, errors=look.errors
+        )
+        for model, look in zip(models, looks, strict=True)
+    ]
     with _written(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for frames in roll_out(model.model, store, clips, command.context):
-            done = sum(len(part.imagination) for part in parts)
-            for index, clip in enumerate(clips[done : done + len(frames.truth)]):
-                if done + index < command.pictures:
-                    files += _write_clip(frame_rows(frames, index), clip, command, folder)
-            parts.append(pixel_errors(frames))
-            _require_finite(model, parts[-1])
-        result = OpenLoopResult(
-            model=model,
-            store=store,
-            clips=clips,
-            context=command.context,
-            errors=join_errors(parts),
-            files=files,
-        )
-        files += _write_errors(result, command, folder)
-    return result
+        for index, clip in enumerate(clips[: command.pictures]):
+            rows = join_rows(
+                {name: look.rows[index] for name, look in zip(names, looks, strict=True)}
+            )
+            results[0].files.extend(_write_clip(rows, clip, command, folder))
+        for name, result in zip(names, results, strict=True):
+            place = folder if len(models) == 1 else folder / _as_file_name(name)
+            place.mkdir(exist_ok=True)
+            result.files.extend(_write_errors(result, command, place))
+    return results
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one model makes of a store's clips, and the rows of those that are drawn."""
+
+    errors: PixelErrors
+    rows: list[dict[str, np.ndarray]]
+
+
+def look_at(model: InspectedModel, store: Store, clips: list[Clip], command: Imagine) -> Look:
+    """Let a model imagine the clips; another model beside it changes no number.
+
+    Raises `VRLError` when its frames are not finite.
+    """
+    seed_everything(command.seed)
+    parts: list[PixelErrors] = []
+    rows: list[dict[str, np.ndarray]] = []
+    for frames in roll_out(model.model, store, clips, command.context):
+        drawn = min(len(frames.truth), command.pictures - len(rows))
+        rows += [frame_rows(frames, clip) for clip in range(drawn)]
+        parts.append(pixel_errors(frames))
+        _require_finite(model, parts[-1])
+    return Look(join_errors(parts), rows)
 
 
 def _require_finite(model: InspectedModel, errors: PixelErrors) -> None:
@@ -249,20 +289,28 @@ def _print(result: OpenLoopResult, command: Imagine, console: Any) -> None:
     console.print(verdict(result), soft_wrap=True)
 
 
-def _fits(model: InspectedModel, store: Store, command: Imagine, *, alone: bool) -> bool:
-    """Whether a store can be shown; the only one must, of several the others go on."""
+def _fitting(
+    models: Sequence[InspectedModel], store: Store, command: Imagine, *, alone: bool
+) -> list[InspectedModel]:
+    """Return the models that can be shown a store; of several the others go on, one must fit."""
     if alone:
-        require_match(model, store, allow_identity=command.allow_mismatch)
-    reason = mismatch(model.spec, store.spec, allow_identity=command.allow_mismatch)
-    if reason:
-        print(f"left out {store.path}: {reason}")
-    return reason is None
+        require_match(models[0], store, allow_identity=command.allow_mismatch)
+    fitting = []
+    for model in models:
+        reason = mismatch(model.spec, store.spec, allow_identity=command.allow_mismatch)
+        if reason is None:
+            fitting.append(model)
+        else:
+            whose = f" for {model.folder}" if len(models) > 1 else ""
+            print(f"left out {store.path}{whose}: {reason}")
+    return fitting
 
 
-def _none_fits(model: InspectedModel, stores: list[Store], command: Imagine) -> str:
+def _none_fits(models: Sequence[InspectedModel], stores: Sequence[Store], command: Imagine) -> str:
     paths = ", ".join(str(store.path) for store in stores)
-    reason = mismatch(model.spec, stores[0].spec, allow_identity=command.allow_mismatch)
-    return f"None of {paths} can be shown to the model of {model.folder}: {reason}."
+    folders = ", ".join(str(model.folder) for model in models)
+    reason = mismatch(models[0].spec, stores[0].spec, allow_identity=command.allow_mismatch)
+    return f"None of {paths} can be shown to the model of {folders}: {reason}."
 
 
 def _folders(command: Imagine, model: InspectedModel, stores: list[Store]) -> list[Path]:
@@ -271,13 +319,17 @@ def _folders(command: Imagine, model: InspectedModel, stores: list[Store]) -> li
     unique = [
         f"{name}-{number}" if names.count(name) > 1 else name for number, name in enumerate(names)
     ]
-    safe = ["".join(c if c.isalnum() or c in "_-=." else "_" for c in name) for name in unique]
+    safe = [_as_file_name(name) for name in unique]
     if command.output is not None:
         return (
             [command.output] if len(command.data) == 1 else [command.output / name for name in safe]
         )
     place = model.folder / "imagination"
     return [place / f"step_{model.step:08d}-seed{command.seed}-{name}" for name in safe]
+
+
+def _as_file_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "_-=." else "_" for c in name)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,8 @@ class Cell:
     std: float | None = None
     """Standard deviation over the states, with their number in the denominator."""
     reason: str | None = None
+    of_data: bool = False
+    """Whether the reason is the data's, and so the same for every penalty."""
     correlations: dict[str, Correlation | None] | None = None
     """By error, when they were asked for; None where the penalty does not vary."""
 
@@ -69,7 +71,7 @@ def penalties(command: Penalties, registry: Registry) -> int:
     chosen = choose_penalties(command.penalty, models, registry)
     cells = table_cells(models, stores, chosen, command)
     if all(cell.reason for cell in cells):
-        raise VRLError(_nothing_fits(cells))
+        raise VRLError(_nothing_fits(cells, choose_penalties((), models, registry)))
     _show(cells, command)
     return 0
 
@@ -138,7 +140,8 @@ def _pair_cells(
         )
     for name, reason in reasons.items():
         if reason is not None:
-            yield Cell(penalty=name, model=label, data=data, reason=reason)
+            unfit = of_data is not None
+            yield Cell(penalty=name, model=label, data=data, reason=reason, of_data=unfit)
         else:
             yield _cell(values, name, Cell(penalty=name, model=label, data=data), command)
 
@@ -207,19 +210,27 @@ def _print_table(
     cells: Sequence[Cell], lines: list[list[str]], title: str, console: Console
 ) -> None:
     """Print the table; what is the same in all lines goes into its title, reasons below it."""
-    reasons: dict[str, None] = {}
     for cell, line in zip(cells, lines[1:], strict=True):
         if cell.reason:
             line[3] = "n/a"
-            reasons[f"{cell.penalty} of {cell.model} on {cell.data}: {cell.reason}"] = None
     for column, word in ((2, "of"), (1, "under")):
         values = {line[column] for line in lines[1:]}
         if len(values) == 1:
             title += f" {word} {values.pop()}"
             lines = [[*line[:column], *line[column + 1 :]] for line in lines]
     console.print(rich_table(lines, title))
-    for reason in reasons:
+    for reason in told_reasons(cells):
         console.print(f"n/a: {reason}", soft_wrap=True)
+
+
+def told_reasons(cells: Sequence[Cell]) -> list[str]:
+    """Word why cells have no numbers; what is wrong with data is said once for all penalties."""
+    told = {
+        f"{'' if cell.of_data else f'{cell.penalty} of '}{cell.model} on {cell.data}: {cell.reason}"
+        for cell in cells
+        if cell.reason
+    }
+    return sorted(told)
 
 
 def _write(path: Path, text: str) -> None:
@@ -251,10 +262,9 @@ def _misfit(config: PenaltyConfig, model: InspectedModel) -> str | None:
     return f"defined for {' or '.join(config.kinds)} ensembles; this model's are {model.latent}"
 
 
-def _nothing_fits(cells: Sequence[Cell]) -> str:
+def _nothing_fits(cells: Sequence[Cell], fitting: Iterable[str]) -> str:
     if not cells:
         return "No installed penalty fits these models; see `vrl plugins`."
-    told = dict.fromkeys(
-        f"{cell.penalty} of {cell.model} on {cell.data}: {cell.reason}" for cell in cells
-    )
-    return f"None of these can be computed. {'; '.join(list(told)[:3])}."
+    told = "; ".join(told_reasons(cells)[:3])
+    instead = "" if all(cell.of_data for cell in cells) else f" These fit: {', '.join(fitting)}."
+    return f"None of these can be computed. {told}.{instead}"
