@@ -173,8 +173,8 @@ def policy_transition(mdp: FiniteMDP, policy: StateAction) -> Float[ndarray, "*m
 
 def state_values(mdp: FiniteMDP, policy: StateAction) -> States:
     """Solve V = r_pi + gamma P_pi V: the expected discounted return from every state."""
-    reward = (policy * mdp.reward).sum(-1)
-    return _solve(np.eye(mdp.states) - mdp.discount * policy_transition(mdp, policy), reward)
+    chain = policy_transition(mdp, policy)
+    return _solve(np.eye(mdp.states) - mdp.discount * chain, (policy * mdp.reward).sum(-1))
 
 
 def action_values(mdp: FiniteMDP, values: States) -> StateAction:
