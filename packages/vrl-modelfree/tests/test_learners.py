@@ -138,14 +138,18 @@ def test_actor_sees_the_stepped_critic_on_features_from_before(
 
 
 @every_algorithm
-def test_saved_and_loaded_equals_never_stopped(algorithm, small, spec, make_batch) -> None:
-    learner = build(algorithm, small, spec)
+@pytest.mark.parametrize("final_rate", [None, 0.0])
+def test_saved_and_loaded_equals_never_stopped(
+    algorithm, small, spec, make_batch, final_rate
+) -> None:
+    changes = {"final_learning_rate": final_rate, "steps": 4}
+    learner = build(algorithm, small, spec, **changes)
     for seed in range(2):
         learner.update(make_batch(seed=seed))
     state, random = copy.deepcopy(learner.state_dict()), torch.get_rng_state()
     expected = [learner.update(make_batch(seed=seed)) for seed in (2, 3)]
 
-    resumed = build(algorithm, small, spec, seed=99)
+    resumed = build(algorithm, small, spec, seed=99, **changes)
     resumed.load_state_dict(state)
     torch.set_rng_state(random)
     assert [resumed.update(make_batch(seed=seed)) for seed in (2, 3)] == expected

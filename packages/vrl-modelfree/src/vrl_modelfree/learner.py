@@ -126,4 +126,6 @@ class PixelLearner:
             groups = optimiser.state_dict()["param_groups"]
             moments = state["optimisers"][name]
             optimiser.load_state_dict({"state": moments, "param_groups": groups})
+            for group in optimiser.param_groups:
+                group["lr"] = self.learning_rate  # loading made a copy, which would never fall
         self.updates.copy_(state["updates"])
