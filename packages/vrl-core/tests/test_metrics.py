@@ -32,6 +32,7 @@ def test_state_goes_on():
     other.load_state_dict(one.state_dict(), torch.device("cpu"))
     other.add({"loss": torch.tensor(2.0)})
     assert other.read() == {"loss": 1.5}
+    assert (other.updates, other.finite_updates) == (2, 2)
     assert one.read() == {"loss": 1.0}
 
 
@@ -41,6 +42,10 @@ def test_one_bad_update_shows_in_the_mean(bad):
     for value in (1.0, bad, 2.0):
         averages.add({"fine": torch.tensor(1.0), "loss": torch.tensor(value)})
     assert first_not_finite(averages.read()) == "loss"
+    assert (averages.updates, averages.finite_updates) == (3, 1)
+    averages.clear()
+    averages.add({"loss": torch.tensor(1.0)})
+    assert (averages.updates, averages.finite_updates) == (1, 1)
 
 
 def test_all_finite():

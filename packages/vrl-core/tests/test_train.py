@@ -17,6 +17,7 @@ from vrl_core.errors import VRLError
 from vrl_core.protocols import Phase, Sequences
 from vrl_core.replay import Replay
 from vrl_core.run_folder import restore
+from vrl_core.store import Store
 from vrl_core.train import prepare_phase
 from vrl_core.training_state import phase_seed
 
@@ -140,12 +141,23 @@ def test_preparing_leaves_the_generators_as_they_were(counting_store):
 def test_nan_in_a_loss_keeps_the_last_good_checkpoint(counting_store, tmp_path):
     config = run_config(counting_store.path, TinyConfig(bad_at=17), steps=12)
     expected = (
-        r"'loss' of phase 'policy' is nan between updates 16 and 18 \(batches 7 to 9 of the phase\)"
-        r".*step_00000015 \(update 15\)"
+        r"'loss' of phase 'policy' is nan from update 17 on \(batch 8 of the phase\)\. The data of "
+        r"these batches \(7 to 8\) is finite.*step_00000015 \(update 15\)"
     )
     with pytest.raises(VRLError, match=expected):
         train_tiny(config, tmp_path / "run")
     assert [step for step, _ in checkpoints(tmp_path / "run/checkpoints")] == [14, 15]
+
+
+def test_nan_in_the_data_is_found(counting_store, tmp_path, monkeypatch):
+    """As in a large store whose file changed after it was verified."""
+    file = np.lib.format.open_memmap(counting_store.path / "action.npy", mode="r+")
+    file[counting_store.offsets[1] + 4, 1] = np.nan
+    file.flush()
+    monkeypatch.setattr(Store, "require_sound", lambda self, *rest, **options: None)
+    expected = r"The data is at fault: action is not finite at step 4 of episode 1 \(batch \d+"
+    with pytest.raises(VRLError, match=expected):
+        train_tiny(run_config(counting_store.path), tmp_path / "run")
 
 
 def test_an_interruption_saves_and_the_run_goes_on_as_if_nothing_had_been(

@@ -1,5 +1,6 @@
 """Presets are the published figures; Table 9; nothing heavy is imported."""
 
+import math
 import subprocess
 import sys
 
@@ -72,7 +73,6 @@ def test_encoder_settings_must_agree() -> None:
     ("algorithm", "settings", "said"),
     [
         (BCConfig, {"batch_size": 0}, "batch_size must be at least 1, not 0"),
-        (BCConfig, {"learning_rate": float("nan")}, "learning_rate must be at least 0, not nan"),
         (BCConfig, {"encoder_strides": (2, 0, 1, 1)}, "encoder_strides must be at least 1"),
         (DrQBCConfig, {"discount": 1.5}, "discount must be between 0 and 1, not 1.5"),
         (DrQBCConfig, {"return_steps": 0}, "return_steps must be at least 1"),
@@ -89,3 +89,10 @@ def test_plugin_imports_nothing_heavy() -> None:
     check = "import sys, vrl_modelfree.plugin; print({'torch', 'numpy'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert result.stdout.strip() == "set()", result.stderr
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("name", ["noise_start", "learning_rate", "bc_weight"])
+def test_settings_are_finite(name, value):
+    with pytest.raises(VRLError, match=f"{name} must be a finite number, not {value}"):
+        DrQBCConfig(**{name: value})

@@ -106,13 +106,18 @@ def draw(
     fields: Fields, windows: Windows, request: Request, seed: int, number: int | Tensor
 ) -> Batch:
     """Make batch `number`. Its tensors lie where `fields` lie."""
-    chosen = counter_rng.indices(
-        seed, WINDOW_STREAM, number, request.batch_size, len(windows), fields.device
-    )
-    start, episode_start = windows.start[chosen], windows.episode_start[chosen]
+    chosen = chosen_windows(windows, request, seed, number)
     if isinstance(request, Transitions):
-        return transitions(fields, start, episode_start, request)
-    return sequences(fields, start, episode_start, request)
+        return transitions(fields, chosen.start, chosen.episode_start, request)
+    return sequences(fields, chosen.start, chosen.episode_start, request)
+
+
+def chosen_windows(windows: Windows, request: Request, seed: int, number: int | Tensor) -> Windows:
+    """Return the windows of batch `number`."""
+    chosen = counter_rng.indices(
+        seed, WINDOW_STREAM, number, request.batch_size, len(windows), windows.start.device
+    )
+    return Windows(start=windows.start[chosen], episode_start=windows.episode_start[chosen])
 
 
 def transitions(

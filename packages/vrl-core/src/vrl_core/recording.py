@@ -16,10 +16,11 @@ from vrl_core.evaluate import Evaluation
 from vrl_core.interruption import Interruption
 from vrl_core.metrics import first_not_finite
 from vrl_core.progress import TrainingProgress
+from vrl_core.replay import Replay
 from vrl_core.run_config import RunConfig
 from vrl_core.run_evaluator import RunEvaluator
 from vrl_core.run_folder import RunFolder
-from vrl_core.training_state import TrainingState
+from vrl_core.training_state import TrainingState, phase_seed
 
 
 class Recorder:
@@ -34,10 +35,11 @@ class Recorder:
         progress: TrainingProgress,
         interruption: Interruption,
         evaluator: RunEvaluator,
+        replay: Replay,
     ):
         self._config, self._run, self._state = config, run, state
         self._callbacks, self._progress = callbacks, progress
-        self._interruption, self._evaluator = interruption, evaluator
+        self._interruption, self._evaluator, self._replay = interruption, evaluator, replay
         self._clock = time.monotonic()
         self._logged = (state.step, state.seconds)
         self._saved = state.step
@@ -126,13 +128,28 @@ class Recorder:
         name = first_not_finite(values)
         if name is None:
             return values
-        state, count = self._state, self._state.averages.updates
+        state, averages = self._state, self._state.averages
+        since = averages.updates - averages.finite_updates - 1
+        batch = state.phase_step - 1 - since
         raise VRLError(
-            f"The metric {name!r} of phase {state.latest_phase!r} is {values[name]} between "
-            f"updates {state.step - count + 1} and {state.step} (batches "
-            f"{state.phase_step - count} to {state.phase_step - 1} of the phase). "
-            f"Lower the learning rate or look at the data (`vrl data check`). {self._way_back()}"
+            f"The metric {name!r} of phase {state.latest_phase!r} is {values[name]} from update "
+            f"{state.step - since} on (batch {batch} of the phase). "
+            f"{self._cause(range(state.phase_step - averages.updates, batch + 1))} "
+            f"{self._way_back()}"
         )
+
+    def _cause(self, batches: range) -> str:
+        """Say whether the data of these batches is what is not finite."""
+        phase = self._state.phases[self._state.phase]
+        seed = phase_seed(self._config.seed, self._state.phase)
+        fault = self._replay.find_fault(phase.batches, seed, batches)
+        if fault is None:
+            first, last = batches[0], batches[-1]
+            return (
+                f"The data of these batches ({first} to {last}) is finite: lower the learning "
+                "rate, or train in --precision float32."
+            )
+        return f"The data is at fault: {fault}. See: vrl data check."
 
     def _head(self) -> dict[str, Any]:
         state = self._state

@@ -11,7 +11,7 @@ import dataclasses
 import queue
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, overload
 
 import numpy as np
@@ -26,6 +26,7 @@ from vrl_core.batches import (
     draw,
     find_windows,
 )
+from vrl_core.data_faults import DataFault, find_fault
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.protocols import (
     Observations,
@@ -100,6 +101,10 @@ class Replay:
     def check(self, request: Request) -> None:
         """Raise `VRLError` if no episode is long enough for the request."""
         find_windows(self._fields, request)
+
+    def find_fault(self, request: Request, seed: int, numbers: Iterable[int]) -> DataFault | None:
+        """Return the first number of these batches' data that is not finite; None if all are."""
+        return find_fault(self._fields, request, seed, numbers)
 
     @property
     def rows(self) -> int:

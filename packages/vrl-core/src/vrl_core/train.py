@@ -77,7 +77,9 @@ def train(
         stack.callback(lambda: callbacks.on_end(state.step))
         progress = stack.enter_context(TrainingProgress(total, start=state.step))
         interruption = stack.enter_context(Interruption())
-        recorder = Recorder(config, run, state, callbacks, progress, interruption, evaluator)
+        recorder = Recorder(
+            config, run, state, callbacks, progress, interruption, evaluator, replay
+        )
         try:
             recorder.catch_up()
             while not state.finished:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from vrl_core.errors import VRLError
@@ -44,7 +44,7 @@ _SMALL: Mapping[str, Any] = {
 
 
 def _require(config: PixelConfig, name: str, *, least: float, most: float = math.inf) -> None:
-    """Raise `VRLError` unless a setting lies within bounds (NaN does not)."""
+    """Raise `VRLError` unless a setting lies within bounds."""
     value = getattr(config, name)
     if not least <= value <= most:
         bounds = f"at least {least}" if most == math.inf else f"between {least} and {most}"
@@ -93,6 +93,10 @@ class PixelConfig(AlgorithmConfig):
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant; raises `VRLError`."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise VRLError(f"{field.name} must be a finite number, not {value}.")
         counts = ("steps", "batch_size", "frame_stack", "feature_size", "hidden_size")
         for name in (*counts, "noise_duration"):
             _require(self, name, least=1)
