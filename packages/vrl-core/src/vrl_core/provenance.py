@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import platform
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import torch
 
@@ -30,6 +33,7 @@ def circumstances(registry: Registry, device: torch.device) -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **_versions(*PACKAGES)},
         "plugins": {provider.distribution: provider.version for provider in providers},
         "git": git_state(Path.cwd()),
+        "source": source_state("vrl-core"),
         "hardware": _hardware(device),
     }
 
@@ -50,6 +54,18 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     if commit is None:
         return None
     return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "-uno"))}
+
+
+def source_state(name: str) -> dict[str, Any] | None:
+    """Return the git state of the tree that a distribution runs from; None for a built copy."""
+    try:
+        found = distribution(name)
+        origin = json.loads(found.read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return None
+    if not origin.get("dir_info", {}).get("editable"):
+        return None
+    return git_state(Path(url2pathname(urlsplit(origin["url"]).path)))
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

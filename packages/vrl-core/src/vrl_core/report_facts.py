@@ -59,6 +59,7 @@ def group_facts(group: Group) -> list[tuple[str, str]]:
         "versions": _flat_text(facts.get("versions")),
         "plugins": _flat_text(facts.get("plugins")),
         "git": _flat_text(facts.get("git")),
+        "VRL's source": _flat_text(facts.get("source")),
         "speed": _speed(group.shown_run),
     }
     return [(name, text) for name, text in named.items() if text]

@@ -2,7 +2,7 @@
 
     config.yaml          the run's configuration; its presence makes the folder a run
     run.json             {"seed", "steps", "finished", "time", "command", "versions", "plugins",
-                         , "git", "hardware", "dataset": {..., "spec"}, "resumed"}
+                          "git", "source", "hardware", "dataset": {..., "spec"}, "resumed"}
     metrics.jsonl        {"step", "phase", "seconds", "updates_per_second", "<phase>/<metric>"...}
     evaluations.jsonl    {"step", "phase", "seconds", "return_mean", "return_std", "score",
                           "returns", "lengths", "successes", "seeds"}; score may be null
