@@ -75,6 +75,24 @@ class StdPenalty(PenaltyConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Nothing(PenaltyConfig):
+    """Zero everywhere."""
+
+    def build(self):
+        return lambda prediction: 0 * prediction.std[0, ..., 0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oracle(PenaltyConfig):
+    """Asks a simulator."""
+
+    needs_simulator = True
+
+    def build(self):
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
 class CounterConfig(AlgorithmConfig):
     """Counts."""
 
@@ -131,7 +149,7 @@ def vrl_algorithms():
 
 @hookimpl
 def vrl_penalties():
-    return {"first-std": StdPenalty}
+    return {"first-std": StdPenalty, "none": Nothing, "oracle": Oracle}
 
 
 @hookimpl

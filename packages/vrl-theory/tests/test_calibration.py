@@ -40,6 +40,22 @@ def test_each_horizon_stands_for_itself():
         calibrate(penalties, errors)
 
 
+def test_intervals_resample_whole_groups():
+    random = np.random.default_rng(0)
+    errors = random.random((2, 60))
+    penalties = errors + 0.3 * random.random((2, 60))
+    (alone, *_, together) = calibrate(penalties, errors)
+    assert alone.correlation_low < alone.correlation < alone.correlation_high < 1
+    width = together.correlation_high - together.correlation_low
+    assert width < alone.correlation_high - alone.correlation_low  # twice as many places
+    # The same rollout twenty times in three groups says no more than three rollouts.
+    copies = np.repeat(np.arange(3), 20)
+    few = calibrate(penalties[:, copies], errors[:, copies], copies)[-1]
+    assert few.correlation_high - few.correlation_low > 2 * width
+    assert calibrate(penalties, errors, np.zeros(60, int))[0].correlation_low is None
+    assert calibrate(penalties, penalties)[0].correlation_low == pytest.approx(1)
+
+
 def test_rollouts_visit_states_as_often_as_the_occupancy_says():
     random = np.random.default_rng(0)
     family = RandomMDPs(states=3, discount=0.5).draw(random)

@@ -1,6 +1,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from vrl_core.testing.tiny_data import TinyDataset, tiny_data
 from vrl_core.train import train
 from vrl_theory.config import Theory, TheoryBoundConfig
 from vrl_theory.empirical import ExpertPenalties, empirical_bound, expert_penalties
+from vrl_theory.judged_run import judged_steps, load_judged, require_same_kind, with_penalty
 from vrl_theory.learned_calibration import rollout_errors, transport_errors
 from vrl_theory.rollout_model import StateRollouts, find_rollout_model
 
@@ -150,6 +152,59 @@ def test_transport_to_a_point_is_the_expected_distance():
         std=torch.zeros_like(mean),
     )
     assert transport_errors(prediction, torch.zeros(1, 2)).item() == pytest.approx(2.5)
+    first = torch.tensor([0])  # rollouts draw from the elites alone
+    assert transport_errors(prediction, torch.zeros(1, 2), first).item() == pytest.approx(5.0)
+
+
+def test_true_errors_are_those_of_the_elites(store):
+    class Members:
+        state_size = 3
+
+        def predict(self, state, action):
+            steps = torch.tensor([1.0, 4.0])[:, None] * torch.eye(4)[1]
+            mean = torch.cat([state, torch.zeros(len(state), 1)], -1) + steps[:, None]
+            return mean, torch.zeros_like(mean)
+
+    def simulate(state, action):
+        return state + np.eye(3, dtype=np.float32)[1], np.zeros(len(state), np.float32)
+
+    def errors(elites):
+        model = StateRollouts(Members(), elites)
+        settings = {"horizon": 1, "episodes": 2, "device": CPU}
+        return rollout_errors(model, store, {}, simulate, **settings)
+
+    assert errors(torch.tensor([0])).errors == pytest.approx(0.0)
+    assert errors(None).errors == pytest.approx(1.5)
+    assert errors(None).episodes.tolist().count(errors(None).episodes[0]) == 5
+
+
+def test_what_a_simulator_refuses_is_said_with_the_way_out(store):
+    def refuse(state, action):
+        raise VRLError("No such state.")
+
+    with pytest.raises(VRLError, match=r"No such state. An imagined state .* shorten --horizon"):
+        rollout_errors(Certain(), store, {}, refuse, horizon=1, episodes=1, device=CPU)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"environment": {"name": "hiv", "reward_scale": 1.0}}, "reward scale 1.0, .* 0.0001"),
+        ({"task": "hopper"}, "task 'hopper', .* 'tiny'"),
+        ({"environment": None}, None),
+        ({"environment": {"name": "hiv", "reward_scale": 1e-4, "new": 1}}, None),
+    ],
+)
+def test_data_of_another_environment_does_not_compare(store, changes, said):
+    environment = {"name": "hiv", "reward_scale": 1e-4}
+    spec = replace(store.spec, task="tiny", environment=environment)
+    other = SimpleNamespace(spec=replace(spec, **changes), path=Path("expert"))
+    run = SimpleNamespace(spec=spec, model=Certain(), folder=Path("run"))
+    if said is None:
+        require_same_kind(run, other)
+    else:
+        with pytest.raises(VRLError, match=said):
+            require_same_kind(run, other)
 
 
 def test_true_errors_are_those_of_one_more_step(store):
@@ -251,6 +306,25 @@ def test_the_command_judges_every_checkpoint(run, store, registry, tmp_path, cap
     assert again[0]["bound"] == pytest.approx(2 * bounds[0]["episode_bound"])
 
 
+def test_penalties_that_estimate_nothing_ask_for_a_name(run, registry):
+    judged = load_judged(run, registry, CPU, 4)
+    blind = replace(judged, penalty_config=registry.get("penalties", "none")())
+    with pytest.raises(VRLError, match=r"without a penalty. Name one, --penalty NAME: first-std"):
+        with_penalty(blind, None, None, registry)
+    assert with_penalty(judged, "none", None, registry).penalty_coefficient == 2.0
+    oracle = replace(judged, penalty_config=registry.get("penalties", "oracle")())
+    with pytest.raises(VRLError, match=r"oracle of counter .* asks the simulator"):
+        with_penalty(oracle, None, None, registry)
+    assert with_penalty(oracle, "first-std", None, registry)
+
+
+def test_a_missing_run_is_answered_with_the_nearest(run):
+    with pytest.raises(VRLError, match=f"Did you mean '{run}'"):
+        judged_steps(run.with_name("runn"))
+    with pytest.raises(VRLError, match=f"Known: .*{run}"):
+        judged_steps(run.parent)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Simulated(DatasetConfig):
     """Tiny data that name the environment of the fake run."""
@@ -298,6 +372,10 @@ def test_calibration_needs_a_simulator(run, store, registry, tmp_path, capsys):
     assert first["admissible"] == 0
     assert first["factor"] > 4
     assert (tmp_path / "out" / "calibration.png").is_file()
+    assert first["correlation_low"] <= first["correlation"] <= first["correlation_high"]
+    assert "| 95% interval |" in (tmp_path / "out" / "calibration.md").read_text()
+    with pytest.raises(VRLError, match="asks the simulator"):
+        judge(tmp_path / "simulates-True", penalty=("oracle",))
 
 
 def test_the_plugin_conforms():

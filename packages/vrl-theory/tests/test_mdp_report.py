@@ -5,6 +5,7 @@ import pytest
 
 from vrl_core.cli import main
 from vrl_theory.mdp_study import factor_effects, guarantees, make_study, study_rows
+from vrl_theory.output_files import print_table
 from vrl_theory.random_mdp import RandomMDPs
 
 
@@ -45,6 +46,14 @@ def test_violations_do_not_depend_on_the_unit_of_the_rewards(unit):
     assert rows["true error"].violated_lower_bound == 0
     assert rows["true error"].violated_theorem == 0
     assert rows["none"].violated_lower_bound > 0.2
+
+
+def test_a_narrow_terminal_sees_every_number(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    numbers = [f"{number}.2345e+10" for number in range(9)]
+    print_table([["name", *"abcdefghi"], ["mopo halfcheetah medium", *numbers]], "Title")
+    printed = capsys.readouterr().out
+    assert all(number in printed for number in [*numbers, "mopo halfcheetah medium"])
 
 
 def test_a_single_action_has_no_gap_and_wrong_words_are_refused(tmp_path, capsys):

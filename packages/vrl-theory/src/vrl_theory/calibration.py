@@ -6,6 +6,7 @@ MOPO's theory needs (Assumption 4.3). Both by horizon: steps since the rollout l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ Sample = Float[ndarray, " place"]
 ByHorizon = Float[ndarray, "horizon place"]
 COVERED = 0.95
 """Share of places that `Calibration.factor` makes admissible."""
+RESAMPLES = 500
+"""Draws of the bootstrap; enough for two digits of an interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,9 @@ class Calibration:
     places: int
     correlation: float | None
     """Spearman's; None where penalty or error does not vary."""
+    correlation_low: float | None
+    correlation_high: float | None
+    """95% interval of it, by resampling whole groups; None of a single group."""
     admissible: float
     """Share of places where the estimator is at least the error."""
     factor: float
@@ -46,17 +52,29 @@ class Calibration:
         return asdict(self) | {"factor": self.factor if np.isfinite(self.factor) else None}
 
 
-def calibrate(penalties: ByHorizon, errors: ByHorizon) -> tuple[Calibration, ...]:
+def calibrate(
+    penalties: ByHorizon,
+    errors: ByHorizon,
+    groups: Int[ndarray, " place"] | None = None,
+    seed: int = 0,
+) -> tuple[Calibration, ...]:
     """Compare estimates with true errors at each horizon, and last at all together.
 
-    Raises `VRLError` for numbers that are not finite, with the horizon.
+    Intervals resample groups of rollouts, such as those of one episode, whose states are alike;
+    without `groups` every rollout is one. Raises `VRLError` for numbers that are not finite, with
+    the horizon.
     """
     for name, values in (("penalty", penalties), ("error", errors)):
         if not np.isfinite(values).all():
             step, place = (int(each) for each in np.argwhere(~np.isfinite(values))[0])
             raise VRLError(f"The {name} of rollout {place} is not finite after {step} steps.")
-    steps = [_compare(*pair, step) for step, pair in enumerate(zip(penalties, errors, strict=True))]
-    return (*steps, _compare(penalties.ravel(), errors.ravel(), None))
+    numbers = np.arange(penalties.shape[1]) if groups is None else groups
+    members = [np.flatnonzero(numbers == group) for group in np.unique(numbers)]
+    chosen = [slice(step, step + 1) for step in range(len(penalties))]
+    return tuple(
+        _compare(penalties[rows], errors[rows], members, horizon, seed)
+        for horizon, rows in [*enumerate(chosen), (None, slice(None))]
+    )
 
 
 def spearman(first: Sample, second: Sample) -> float | None:
@@ -64,6 +82,29 @@ def spearman(first: Sample, second: Sample) -> float | None:
     a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (first, second))
     scale = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / scale if scale > 0 else None
+
+
+def correlation_interval(
+    penalties: ByHorizon, errors: ByHorizon, members: Sequence[ndarray], seed: int
+) -> tuple[float, float] | None:
+    """Return the 95% bootstrap interval of Spearman's correlation.
+
+    `members` are the rollouts of each group; whole groups are drawn, with replacement. None where
+    there are fewer than two, or no draw varies.
+    """
+    random = np.random.default_rng(seed)
+    if len(members) < 2:
+        return None
+    found = []
+    for _ in range(RESAMPLES):
+        drawn = random.integers(len(members), size=len(members))
+        places = np.concatenate([members[group] for group in drawn])
+        found.append(spearman(penalties[:, places].ravel(), errors[:, places].ravel()))
+    known = [value for value in found if value is not None]
+    if not known:
+        return None
+    low, high = np.quantile(known, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def covering_factor(penalties: Sample, errors: Sample, share: float = COVERED) -> float:
@@ -92,13 +133,22 @@ def model_rollouts(
     return np.stack(states), np.stack(actions)
 
 
-def _compare(penalties: Sample, errors: Sample, horizon: int | None) -> Calibration:
+def _compare(
+    penalties: ByHorizon,
+    errors: ByHorizon,
+    members: Sequence[ndarray],
+    horizon: int | None,
+    seed: int,
+) -> Calibration:
+    low, high = correlation_interval(penalties, errors, members, seed) or (None, None)
     return Calibration(
         horizon=horizon,
-        places=len(errors),
-        correlation=spearman(penalties, errors),
+        places=errors.size,
+        correlation=spearman(penalties.ravel(), errors.ravel()),
+        correlation_low=low,
+        correlation_high=high,
         admissible=admissibility_rate(penalties, errors),
-        factor=covering_factor(penalties, errors),
+        factor=covering_factor(penalties.ravel(), errors.ravel()),
         mean_penalty=float(penalties.mean()),
         mean_error=float(errors.mean()),
     )

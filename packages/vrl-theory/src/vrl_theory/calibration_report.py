@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ import torch
 
 from vrl_core.curves import COLOURS
 from vrl_core.device import choose_device, seed_everything
-from vrl_core.errors import VRLError
 from vrl_core.store import Store
 from vrl_theory.calibration import Calibration, calibrate
 from vrl_theory.judged_run import (
@@ -19,6 +18,8 @@ from vrl_theory.judged_run import (
     judged_steps,
     load_judged,
     named_penalty,
+    registered_name,
+    require_estimate,
     require_same_kind,
 )
 from vrl_theory.learned_calibration import find_simulator, rollout_errors
@@ -30,7 +31,17 @@ if TYPE_CHECKING:
     from vrl_core.registry import Registry
     from vrl_theory.config import Theory
 
-HEADER = ("penalty", "run", "horizon", "ρ error", "admissible", "95% factor", "penalty", "error")
+HEADER = (
+    "penalty",
+    "run",
+    "horizon",
+    "ρ error",
+    "95% interval",
+    "admissible",
+    "95% factor",
+    "penalty",
+    "error",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +88,12 @@ def _judged(
 ) -> Iterator[Judged]:
     run = load_judged(folder, registry, device, judged_steps(folder)[-1])
     require_same_kind(run, store)
-    configs = {word: named_penalty(word, registry) for word in command.penalty}
-    if not configs and run.penalty_config is not None:
-        configs = {_name(run.penalty_config, registry): run.penalty_config}
+    configs: dict[str, Any] = {word: named_penalty(word, registry) for word in command.penalty}
+    for config in configs.values():
+        require_estimate(replace(run, penalty_config=config), registry, asked=True)
     if not configs:
-        raise VRLError(f"{run.label} was trained without a penalty. Name some: --penalty NAME.")
+        require_estimate(run, registry, asked=False)
+        configs = {registered_name(run.penalty_config, registry): run.penalty_config}
     seed_everything(command.seed)
     found = rollout_errors(
         run.model,
@@ -94,7 +106,7 @@ def _judged(
         seed=command.seed,
     )
     for name, penalties in found.penalties.items():
-        steps = calibrate(penalties, found.errors)
+        steps = calibrate(penalties, found.errors, found.episodes, command.seed)
         yield Judged(penalty=name, label=run.label, data=str(store.path), steps=steps)
 
 
@@ -105,11 +117,18 @@ def _lines(judged: Judged) -> Iterator[list[str]]:
             judged.label,
             "all" if step.horizon is None else str(step.horizon),
             number(step.correlation),
+            _interval(step),
             percent(step.admissible),
             number(step.factor),
             number(step.mean_penalty),
             number(step.mean_error),
         ]
+
+
+def _interval(step: Calibration) -> str:
+    if step.correlation_low is None or step.correlation_high is None:
+        return number(None)
+    return f"{step.correlation_low:.2f} to {step.correlation_high:.2f}"
 
 
 def _draw(axes: Axes, found: Sequence[Judged]) -> None:
@@ -123,8 +142,3 @@ def _draw(axes: Axes, found: Sequence[Judged]) -> None:
     axes.set_xlabel("imagined steps before")
     axes.set_ylabel("rank correlation with the true error")
     axes.set_title("Does the penalty rank states by error?", loc="left", fontsize=11)
-
-
-def _name(config: object, registry: Registry) -> str:
-    options = registry.options("penalties").items()
-    return next((name for name, cls in options if cls is type(config)), type(config).__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,18 +15,22 @@ from torch import Tensor
 from vrl_core.checkpoint import checkpoints
 from vrl_core.config import from_data
 from vrl_core.episodes import DataSpec
-from vrl_core.errors import VRLError
+from vrl_core.errors import VRLError, unknown_name
 from vrl_core.evaluate_runs import parse_overrides
 from vrl_core.hooks import PenaltyConfig
 from vrl_core.protocols import EnsemblePrediction
 from vrl_core.registry import Registry
-from vrl_core.run_folder import RunFolder, restore
+from vrl_core.run_folder import CONFIG, RunFolder, restore
 from vrl_theory.rollout_model import RolloutModel, find_penalty_weight, find_rollout_model
 
 if TYPE_CHECKING:
     from vrl_core.store import Store
 
 Penalty = Callable[[EnsemblePrediction], Tensor]
+NO_PENALTY = "none"
+"""Registered name of the penalty that is zero everywhere."""
+MOST_RUNS = 1000
+"""Runs that are looked at for one of a similar name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,18 +59,29 @@ class JudgedRun:
 def judged_steps(folder: Path) -> list[int]:
     """Return the steps of a run's checkpoints; raises `VRLError` when there are none."""
     run = RunFolder(folder)
-    run.check(resume=True)
+    if not run.exists:
+        raise unknown_name("run", str(folder), runs_near(folder), f"A run has a {CONFIG}.")
     steps = [step for step, _ in checkpoints(run.checkpoints)]
     if not steps:
         raise VRLError(f"{folder} has no checkpoint; go on with `vrl train --resume {folder}`.")
     return steps
 
 
+def runs_near(folder: Path) -> list[str]:
+    """Return the runs below the nearest folder above this one that exists and has some."""
+    for above in folder.parents:
+        paths = (path for depth in range(1, 5) for path in above.glob("*/" * depth + CONFIG))
+        found = [str(path.parent) for path in islice(paths, MOST_RUNS)]
+        if found:
+            return found
+    return []
+
+
 def load_judged(folder: Path, registry: Registry, device: torch.device, step: int) -> JudgedRun:
     """Read a run's model at a checkpoint; raises `VRLError` when it has none to imagine with."""
     restored = restore(folder, registry, device, step)
     config, algorithm = restored.config.algorithm, restored.algorithm
-    name = _name(config, registry)
+    name = registered_name(config, registry)
     weight = find_penalty_weight(algorithm)
     penalty = getattr(config, "penalty", None)
     if weight is None and penalty is not None:
@@ -93,7 +109,11 @@ def named_penalty(word: str, registry: Registry) -> PenaltyConfig:
 def with_penalty(
     run: JudgedRun, word: str | None, weight: float | None, registry: Registry
 ) -> JudgedRun:
-    """Return the run judged by another penalty or weight; raises `VRLError` when one is missing."""
+    """Return the run judged by another penalty or weight.
+
+    Raises `VRLError` when one is missing, or the run's penalty says nothing without being asked
+    for: that of a run without one, which is zero.
+    """
     if word is not None:
         config = named_penalty(word, registry)
         run = replace(run, penalty_config=config)
@@ -101,11 +121,39 @@ def with_penalty(
             run = replace(run, penalty_coefficient=config.weight)
     if weight is not None:
         run = replace(run, penalty_coefficient=weight)
-    if run.penalty_config is None:
-        raise VRLError(f"{run.label} was trained without a penalty. Name one: --penalty NAME.")
+    require_estimate(run, registry, asked=word is not None)
     if run.penalty_coefficient is None:
         raise VRLError(f"{run.label} does not say its penalty's weight. Give it: --weight NUMBER.")
     return run
+
+
+def require_estimate(run: JudgedRun, registry: Registry, *, asked: bool) -> None:
+    """Raise `VRLError` when a run's penalty estimates no error from a prediction alone."""
+    config = run.penalty_config
+    name = NO_PENALTY if config is None else registered_name(config, registry)
+    if name == NO_PENALTY and not asked:
+        raise VRLError(f"{run.label} was trained without a penalty. {_naming(registry)}")
+    if _asks_a_simulator(config):
+        raise VRLError(
+            f"The penalty {name} of {run.label} is no estimate: it asks the simulator, and here "
+            f"only what the model predicts is known. {_naming(registry)}"
+        )
+
+
+def registered_name(config: object, registry: Registry) -> str:
+    """Return the name of a configuration, else that of its class."""
+    found = registry.name_of(type(config))
+    return type(config).__name__ if found is None else found[1]
+
+
+def _asks_a_simulator(config: object) -> bool:
+    return bool(getattr(config, "needs_simulator", False))
+
+
+def _naming(registry: Registry) -> str:
+    options = registry.options("penalties").items()
+    names = [name for name, cls in options if name != NO_PENALTY and not _asks_a_simulator(cls)]
+    return f"Name one, --penalty NAME: {', '.join(names) or 'none is installed'}."
 
 
 def build_penalty(config: PenaltyConfig, device: torch.device) -> Penalty:
@@ -117,7 +165,11 @@ def build_penalty(config: PenaltyConfig, device: torch.device) -> Penalty:
 
 
 def require_same_kind(run: JudgedRun, store: Store) -> None:
-    """Raise `VRLError` when the store's observations or actions are not the run's data's."""
+    """Raise `VRLError` when the store's episodes are not of the run's data's kind.
+
+    Observations, actions, and what their environments say: task, reward scale, time, pictures. A
+    setting that only one of them names says nothing.
+    """
     mine, theirs = run.spec, store.spec
     for field in run.model.fields:
         expected, found = mine.observations.get(field), theirs.observations.get(field)
@@ -132,15 +184,17 @@ def require_same_kind(run: JudgedRun, store: Store) -> None:
             f"Actions of {store.path} have {theirs.action_size} numbers, those of "
             f"{run.folder} {mine.action_size}. Give data of the run's task."
         )
-    for name in ("action_repeat", "render_quality"):
-        if getattr(mine, name) != getattr(theirs, name):
-            words = name.replace("_", " ")
+    ours, other = _circumstances(mine), _circumstances(theirs)
+    for name in ours:
+        if name in other and ours[name] != other[name]:
             raise VRLError(
-                f"{store.path} has {words} {getattr(theirs, name)!r}, the data of {run.folder} "
-                f"{getattr(mine, name)!r}: returns and errors would not compare."
+                f"{store.path} has {name.replace('_', ' ')} {other[name]!r}, the data of "
+                f"{run.folder} {ours[name]!r}: returns and errors would not compare. Give data "
+                f"with {ours[name]!r}."
             )
 
 
-def _name(config: object, registry: Registry) -> str:
-    options = registry.options("algorithms").items()
-    return next((name for name, cls in options if cls is type(config)), type(config).__name__)
+def _circumstances(spec: DataSpec) -> dict[str, object]:
+    """Return what episodes' returns and errors depend on, by name."""
+    own = {name: getattr(spec, name) for name in ("task", "action_repeat", "render_quality")}
+    return {**(spec.environment or {}), **own}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor
 
@@ -36,6 +37,8 @@ class RolloutErrors:
     penalties: Mapping[str, ByHorizon]
     """By name, not weighted."""
     errors: ByHorizon
+    episodes: Int[ndarray, " rollout"]
+    """Number of the episode that each rollout began in."""
 
 
 def find_simulator(store: Store, registry: Registry) -> Simulator:
@@ -74,6 +77,7 @@ def rollout_errors(
 ) -> RolloutErrors:
     """Imagine logged actions from logged states; compare each step with the simulator's.
 
+    The error is of the members that rollouts draw from, the model's `elites` if it has such.
     Raises `VRLError` when the model is not one of states, and as `choose_episodes` does.
     """
     if model.fields != ("state",):
@@ -82,30 +86,40 @@ def rollout_errors(
             f"{', '.join(model.fields)}. See `vrl penalties --calibration` for models of images."
         )
     found: dict[str, list[ndarray]] = {name: [] for name in [*penalties, ""]}
+    episodes_of = []
+    elites = getattr(model, "elites", None)
     for number in choose_episodes(store, model, horizon=horizon, episodes=episodes, seed=seed):
         parts: dict[str, list[ndarray]] = {name: [] for name in found}
         for name, values in _episode(
-            imagined(model, store, number, horizon, device), penalties, simulate
+            imagined(model, store, number, horizon, device), penalties, simulate, elites
         ):
             parts[name].append(values)
         for name, steps in parts.items():
             found[name].append(np.stack(steps))
+        episodes_of.append(np.full(found[""][-1].shape[1], number))
     joined = {name: np.concatenate(each, axis=1) for name, each in found.items()}
-    return RolloutErrors(errors=joined.pop(""), penalties=joined)
+    return RolloutErrors(
+        errors=joined.pop(""), penalties=joined, episodes=np.concatenate(episodes_of)
+    )
 
 
-def transport_errors(prediction: EnsemblePrediction, truth: Tensor) -> Tensor:
+def transport_errors(
+    prediction: EnsemblePrediction, truth: Tensor, elites: Tensor | None = None
+) -> Tensor:
     """Return the 1-Wasserstein distance of the ensemble's mixture from a certain outcome.
 
+    The mixture is of the `elites`, of which a rollout draws one a step; none is all members.
     Against a deterministic simulator that is the expected distance |s' - T(s, a)| of a draw s',
     here the mean over `DRAWS` draws of every member; `truth` is `(batch, feature)`, in the data's
     units, the reward last (MOPO, footnote 3).
     """
     assert prediction.mean is not None, "models of states predict Gaussians"
     assert prediction.std is not None
-    shape = (DRAWS, *prediction.mean.shape)
-    noise = torch.randn(shape, device=truth.device, dtype=truth.dtype)
-    drawn = prediction.mean + prediction.std * noise
+    mean, std = prediction.mean, prediction.std
+    if elites is not None:
+        mean, std = mean[elites.to(mean.device)], std[elites.to(std.device)]
+    noise = torch.randn((DRAWS, *mean.shape), device=truth.device, dtype=truth.dtype)
+    drawn = mean + std * noise
     distance: Tensor = torch.linalg.vector_norm(drawn - truth, dim=-1).mean((0, 1))
     return distance
 
@@ -114,18 +128,25 @@ def _episode(
     steps: Iterator[tuple[Any, Tensor, EnsemblePrediction]],
     penalties: Mapping[str, Penalty],
     simulate: Simulator,
+    elites: Tensor | None,
 ) -> Iterator[tuple[str, ndarray]]:
     """Yield each penalty's values by its name, and the errors under no name, step after step."""
     for state, action, prediction in steps:
         for name, penalty in penalties.items():
             yield name, penalty(prediction).double().cpu().numpy()
         truth = _truth(simulate, state, action)
-        yield "", transport_errors(prediction, truth).double().cpu().numpy()
+        yield "", transport_errors(prediction, truth, elites).double().cpu().numpy()
 
 
 def _truth(simulate: Simulator, state: Tensor, action: Tensor) -> Tensor:
     """Return what the simulator does, `(batch, state + 1)`, after checking it."""
-    following, reward = simulate(state.cpu().numpy(), action.cpu().numpy())
+    try:
+        following, reward = simulate(state.cpu().numpy(), action.cpu().numpy())
+    except VRLError as error:
+        raise VRLError(
+            f"{error} An imagined state was asked about: shorten --horizon, so that the model does "
+            "not leave what the simulator knows."
+        ) from error
     wanted = (tuple(state.shape), (len(state),))
     if (following.shape, reward.shape) != wanted:
         raise VRLError(

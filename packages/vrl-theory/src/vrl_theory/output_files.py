@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Line = Sequence[str]
 INK = "#1c2333"
+WIDEST = 10_000
 
 
 def markdown_table(lines: Sequence[Line]) -> str:
@@ -39,7 +40,11 @@ def print_table(lines: Sequence[Line], title: str) -> None:
         table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
     for line in rest:
         table.add_row(*line)
-    Console(highlight=False).print(table)
+    # In a narrow terminal rich would cut numbers; wrapped lines can still be read.
+    needed = Console(width=WIDEST).measure(table).maximum
+    console = Console(highlight=False)
+    console.width = max(console.width, needed)
+    console.print(table)
 
 
 def publish(

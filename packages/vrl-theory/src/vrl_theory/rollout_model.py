@@ -7,7 +7,7 @@ An algorithm of any package can be judged if it has a method `rollout_model()` t
   `rssm.imagine_step(state, action) -> (state, EnsemblePrediction)`; states have `apply(change)`;
 - an ensemble on states has `predict(state, action) -> (mean, std)`, each `(member, batch, state +
   1)` with the reward last, and `state_size`; the members drawn are the algorithm's `elites`, or its
-  `trainer`'s, if it has such.
+  `trainer`'s, if it has such. A `RolloutModel` says them by `elites`: true errors are theirs.
 
 The penalty's weight in the reward is the algorithm's `penalty_weight`, or its model's `weight`.
 """
