@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from vrl_core.errors import VRLError
+from vrl_core.plugin_file import import_file
 from vrl_core.testing import check_plugin
 from vrl_worldmodel import plugin
 from vrl_worldmodel.config import (
@@ -17,6 +18,7 @@ from vrl_worldmodel.config import (
     OfflineSLACConfig,
     WorldModelConfig,
     paper_weight,
+    weight_of,
 )
 from vrl_worldmodel.penalty_config import (
     LogitStd,
@@ -88,7 +90,7 @@ def test_the_papers_weights(task, behaviour, weight):
 @pytest.mark.parametrize("weight", [-1.0, -1e-9, math.nan, math.inf])
 @pytest.mark.parametrize("config", [OfflineDV2Config, LOMPOConfig])
 def test_a_weight_that_cannot_be_meant_is_refused(config, weight):
-    with pytest.raises(VRLError, match="weight must be 0 or more and finite"):
+    with pytest.raises(VRLError, match=r"weight must be 0 or more and finite.*penalty:none"):
         config(penalty=LogProbStd(weight=weight))
 
 
@@ -97,22 +99,92 @@ def test_a_weight_that_can_be_meant_is_taken(weight):
     assert OfflineDV2Config(penalty=MeanDisagreement(weight=weight)).penalty.weight == weight
 
 
-@pytest.mark.parametrize("penalty", [MeanStd(), MaxStd()])
-def test_penalties_on_deviations_are_refused_for_categorical_members(penalty):
+@pytest.mark.parametrize(("penalty", "name"), [(MeanStd(), "mean-std"), (MaxStd(), "max-std")])
+def test_penalties_on_deviations_are_refused_for_categorical_members(penalty, name):
     with pytest.raises(VRLError) as refusal:
         OfflineDV2Config(penalty=penalty)
-    said = str(refusal.value)
-    assert type(penalty).__name__ in said
+    said, _, fit = str(refusal.value).partition("These fit: ")
+    assert said.startswith(f"{name} is a penalty on gaussian ensembles")
     for fitting in ("mean-disagreement", "logit-std", "ensemble-std", "none"):
-        assert fitting in said
-    assert "mean-std" not in said
+        assert fitting in fit
+    assert "mean-std" not in fit
+    assert "true-error" not in fit
 
 
 def test_penalties_on_logits_are_refused_for_gaussian_members():
     with pytest.raises(VRLError) as refusal:
         LOMPOConfig(penalty=LogitStd())
-    assert "max-std" in str(refusal.value)
-    assert "logit-std" not in str(refusal.value)
+    said, _, fit = str(refusal.value).partition("These fit: ")
+    assert said.startswith("logit-std")
+    assert "max-std" in fit
+    assert "logit-std" not in fit
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from typing import ClassVar
+from vrl_core import PenaltyConfig, hookimpl
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fits(PenaltyConfig):
+    "For categorical ensembles."
+
+    kinds: ClassVar[tuple[str, ...]] = ("categorical",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misfits(PenaltyConfig):
+    "For Gaussian ensembles."
+
+    kinds: ClassVar[tuple[str, ...]] = ("gaussian",)
+
+
+@hookimpl
+def vrl_penalties():
+    return {"own-fitting": Fits, "own-misfit": Misfits}
+"""
+
+
+def test_the_refusal_of_a_plugins_penalty_names_it_and_what_the_plugin_has(tmp_path):
+    (tmp_path / "own_penalties.py").write_text(PLUGIN)
+    module = import_file(tmp_path / "own_penalties.py")
+    with pytest.raises(VRLError, match=r"^own-misfit is a penalty on gaussian.*, own-fitting"):
+        OfflineDV2Config(penalty=module.Misfits())
+
+
+def test_the_refusal_names_the_penalties_of_other_plugins(tmp_path, monkeypatch):
+    (tmp_path / "other_penalties.py").write_text(PLUGIN)
+    monkeypatch.setenv("VRL_PLUGINS", str(tmp_path / "other_penalties.py"))
+    with pytest.raises(VRLError, match="own-fitting") as refusal:
+        OfflineDV2Config(penalty=MaxStd())
+    assert "own-misfit" not in str(refusal.value)
+
+
+def test_a_published_weight_belongs_to_its_penalties_alone():
+    owners = (LogProbStd, MeanDisagreement)
+    assert weight_of(MeanDisagreement(), 5.0, owners) == 5.0
+    assert weight_of(MeanDisagreement(weight=0.5), 5.0, owners) == 0.5
+    assert weight_of(MaxStd(weight=2.0), 5.0, owners) == 2.0
+    assert weight_of(NoPenalty(), 5.0, owners) == 0.0
+    refusal = r"max-std needs a weight.*5 belongs to log-prob-std and mean-disagreement"
+    with pytest.raises(VRLError, match=refusal):
+        weight_of(MaxStd(), 5.0, owners)
+
+
+def test_a_checkpoint_needs_the_run_that_it_is_of():
+    with pytest.raises(VRLError, match="model_run_step"):
+        OfflineDV2Config(model_run_step=3)
+
+
+def test_the_papers_epochs_grow_with_the_data():
+    paper = OfflineDV2Config()
+    assert paper.paper_updates(100_000) == {"model_steps": 25_000, "steps": 75_000}
+    assert paper.paper_updates(50_000) == {"model_steps": 12_500, "steps": 37_500}
+    assert replace(paper, model_steps=12_500).paper_updates(50_000) == {"steps": 37_500}
+    smaller = replace(paper, model=replace(paper.model, batch_size=16))
+    assert smaller.paper_updates(100_000) == {"model_steps": 100_000, "steps": 300_000}
+    assert OfflineDV2Config.presets()["reference-code"].paper_updates(50_000) == {}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -87,6 +88,28 @@ def test_preparing_freezes_the_model(categorical, store) -> None:
     assert not any(parameter.requires_grad for parameter in learner.model.parameters())
 
 
+@pytest.mark.parametrize("collapsed", [False, True])
+def test_a_collapsed_posterior_is_warned_of(model_config, store, collapsed) -> None:
+    learner = build(model_config, store.spec)
+    rssm = learner.model.rssm
+    with torch.no_grad():
+        rssm.posterior_output.weight.mul_(0.0 if collapsed else 20.0)
+        for parameter in rssm.prior_heads.parameters():
+            parameter.zero_()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        learner.freeze_and_cache(Replay(store, CPU), seed=0)
+    said = [str(warning.message) for warning in caught]
+    assert any("model.free_nats" in words for words in said) == collapsed
+
+
+def test_looking_for_a_collapse_draws_no_random_numbers(categorical, store) -> None:
+    learner = build(categorical, store.spec)
+    before = torch.get_rng_state()
+    learner.check_divergence(Replay(store, CPU), seed=0)
+    assert torch.get_rng_state().equal(before)
+
+
 def test_sequences_longer_than_every_episode_are_refused(categorical, store) -> None:
     learner = build(replace(categorical, sequence_length=10), store.spec)
     replay = Replay(store, CPU)  # episodes of 8 steps: 9 observations
@@ -94,7 +117,7 @@ def test_sequences_longer_than_every_episode_are_refused(categorical, store) -> 
         with pytest.raises(VRLError, match=r"Set model\.sequence_length to 9 or less"):
             prepare(replay, 0)
     fitting = build(replace(categorical, sequence_length=9), store.spec)
-    fitting.check_windows(replay, 0)
+    fitting.check_data(replay, 0)
     replay.batch(fitting.model_phase().batches, 0, 0)
 
 
@@ -103,7 +126,7 @@ def test_sequences_longer_than_some_episodes_are_warned_of(categorical, store, m
     monkeypatch.setattr(Replay, "episodes", property(lambda _: episodes))
     learner = build(replace(categorical, sequence_length=5), store.spec)
     with pytest.warns(UserWarning, match=r"1 of 3 episodes have fewer than 5 observations"):
-        learner.check_windows(Replay(store, CPU), 0)
+        learner.check_data(Replay(store, CPU), 0)
 
 
 @pytest.mark.parametrize(

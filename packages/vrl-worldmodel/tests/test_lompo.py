@@ -138,6 +138,16 @@ def test_samples_of_categorical_members_are_flat_one_hot_vectors() -> None:
 def test_penalty_without_a_weight_has_lompos(settings, store) -> None:
     config = LOMPOConfig(**settings | {"penalty": LogProbStd()})
     assert build(config, store).penalty_weight == 5.0
+    with pytest.raises(VRLError, match="max-disagreement needs a weight"):
+        build(LOMPOConfig(**settings | {"penalty": MaxDisagreement()}), store)
+
+
+@pytest.mark.parametrize("config", [LOMPOConfig, OfflineSLACConfig])
+def test_a_penalty_on_nothing_imagined_is_refused(settings, store, config) -> None:
+    penalised = settings | {"penalty": MaxDisagreement(weight=7.0), "real_share": 1.0}
+    with pytest.raises(VRLError, match=r"max-disagreement would change nothing.*penalty:none"):
+        build(config(**penalised), store)
+    build(config(**penalised | {"penalty": MaxDisagreement(weight=0.0)}), store)
 
 
 def test_rollout_steps_follow_from_each_other(settings, store) -> None:
@@ -208,7 +218,9 @@ def test_without_a_capacity_as_many_are_kept_as_are_real(settings, store) -> Non
 
 @pytest.mark.parametrize(("share", "real"), [(0.5, 5), (0.3, 3), (0.0, 0), (1.0, 10)])
 def test_batches_are_mixed_in_exact_shares(settings, store, share, real) -> None:
-    algorithm = prepared(LOMPOConfig(**settings | {"real_share": share}), store)
+    penalty = LogProbVariance(weight=5.0) if share < 1 else NoPenalty()
+    config = LOMPOConfig(**settings | {"real_share": share, "penalty": penalty})
+    algorithm = prepared(config, store)
     seen = []
     algorithm.agent.update = lambda batch: seen.append(batch) or {}
     phase = algorithm.phases[-1]

@@ -49,10 +49,10 @@ def registry() -> Registry:
     return Registry(installed=False, modules=[vrl_core.plugin, vrl_worldmodel.plugin])
 
 
-def run(folder: Path, *words: str, data: Path) -> RunFolder:
-    """Do what `vrl train offline-dv2 ... ` does with these words, in this process."""
+def run(folder: Path, *words: str, data: Path, algorithm: str = "offline-dv2") -> RunFolder:
+    """Do what `vrl train ALGORITHM ... ` does with these words, in this process."""
     plugins = registry()
-    request = split_words(["offline-dv2", "--data", str(data), *FLAGS.split(), *words])
+    request = split_words([algorithm, "--data", str(data), *FLAGS.split(), *words])
     return train(parse_run(request, plugins), registry=plugins, folder=folder)
 
 
@@ -122,6 +122,58 @@ def test_a_trained_behaviour_acts_without_the_models_run(trained, tmp_path) -> N
     assert np.array_equal(*actions)
 
 
+def test_a_named_checkpoint_serves_before_the_models_end(trained, spec, tmp_path) -> None:
+    shutil.copytree(trained / "model", tmp_path / "model")
+    folder = tmp_path / "model/checkpoints"
+    step, state = load_checkpoint(checkpoints(folder)[-1][1])
+    state["algorithm"]["model"] = {k: v * 0.5 for k, v in state["algorithm"]["model"].items()}
+    early = {"phase": 0, "phase_step": 1}
+    save_checkpoint(folder, step + 1, state | early, keep=9)
+    save_checkpoint(folder, step + 2, state | early, keep=9)
+
+    words = ("--model-run", str(tmp_path / "model"), "--model-run-step", str(step + 1))
+    run(tmp_path / "behaviour", *words, data=trained / "data")
+    found = final_state(tmp_path / "behaviour")
+    assert found["model_source"]["step"] == step + 1
+    wanted = state["algorithm"]["model"]
+    assert all(found["model"][key].equal(value) for key, value in wanted.items())
+
+    shutil.rmtree(folder / f"step_{step + 1:08d}")  # a run keeps its newest alone
+    assert restore(tmp_path / "behaviour", registry(), CPU).algorithm.policy()
+    with pytest.raises(VRLError, match=f"no checkpoint of update {step + 1}. There are: .*{step}"):
+        run(tmp_path / "late", *words, data=trained / "data")
+    assert not (tmp_path / "late").exists()
+
+
+@pytest.mark.parametrize("algorithm", ["offline-dv2", "lompo", "lmbrl", "offline-slac"])
+def test_a_run_of_the_model_alone_serves_others(trained, tmp_path, algorithm) -> None:
+    words = ("--steps", "0", "--model-steps", "3")
+    done = run(tmp_path / "model", *words, data=trained / "data", algorithm=algorithm)
+    assert {line["phase"] for line in done.metrics.read()} == {"model"}
+    assert done.facts()["steps"] == 3
+    model = ("--model-run", str(tmp_path / "model"))
+    run(tmp_path / "behaviour", *model, data=trained / "data", algorithm=algorithm)
+    wanted = final_state(tmp_path / "model")["model"]
+    assert all(
+        final_state(tmp_path / "behaviour")["model"][key].equal(value)
+        for key, value in wanted.items()
+    )
+
+
+def test_a_run_of_the_model_alone_has_no_policy(trained, tmp_path) -> None:
+    run(tmp_path / "model", "--steps", "0", data=trained / "data")
+    policy = restore(tmp_path / "model", registry(), CPU).algorithm.policy()
+    blank = {"image": np.zeros((1, 16, 16, 3), np.uint8)}
+    with pytest.raises(VRLError, match=r"steps is 0.*--evaluation-episodes 0.*--model-run"):
+        policy.act(blank, policy.start(1))
+
+
+def test_neither_model_nor_behaviour_is_no_run(trained, tmp_path) -> None:
+    words = ("--model-run", str(trained / "model"), "--steps", "0")
+    with pytest.raises(VRLError, match="no updates; set --steps"):
+        run(tmp_path / "x", *words, data=trained / "data")
+
+
 def test_a_missing_run_is_refused_before_anything_is_written(trained, tmp_path) -> None:
     with pytest.raises(VRLError, match=r"there is no run at .*nowhere"):
         run(tmp_path / "x", "--model-run", str(tmp_path / "nowhere"), data=trained / "data")
@@ -160,6 +212,7 @@ def test_a_model_of_other_sizes_is_refused(trained, spec, changes, words) -> Non
         ({"action_size": 6}, "action size is 2 there and 6 here"),
         ({"render_quality": "fast"}, "render quality is reference there and fast here"),
         ({"action_repeat": 2}, "action repeat is 1 there and 2 here"),
+        ({"task": "another"}, "task is tiny there and another here"),
     ],
 )
 def test_a_model_of_other_data_is_refused(trained, spec, changes, words) -> None:
@@ -190,7 +243,9 @@ def test_a_model_phase_under_way_is_refused(trained, spec, tmp_path) -> None:
     folder = tmp_path / "run/checkpoints"
     step, state = load_checkpoint(checkpoints(folder)[-1][1])
     save_checkpoint(folder, step + 1, state | {"phase": 0, "phase_step": 1})
-    with pytest.raises(VRLError, match=r"update 1 of 2 of the model phase.*--resume"):
+    with pytest.raises(
+        VRLError, match=r"update 1 of 2 of the model phase.*--resume.*--model-run-step 5"
+    ):
         load_model(tmp_path / "run", MODEL, spec)
     shutil.rmtree(folder)
     with pytest.raises(VRLError, match="no checkpoint yet"):

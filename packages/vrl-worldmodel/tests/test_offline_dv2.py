@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from vrl_core.errors import VRLError
+from vrl_core.metrics import first_not_finite
+from vrl_core.replay import Replay
+from vrl_core.testing import tiny_data
 from vrl_worldmodel.config import OfflineDV2Config
 from vrl_worldmodel.distributions import TruncatedNormal
 from vrl_worldmodel.imagination import imagine
@@ -91,6 +94,21 @@ def test_weight_is_the_papers_unless_it_is_given(categorical, spec) -> None:
     assert weight(MeanDisagreement(), behaviour="expert") == 10.0
     assert weight(MeanDisagreement(weight=0.5)) == 0.5
     assert weight(MeanDisagreement(weight=0.0)) == 0.0
+    assert weight(NoPenalty()) == 0.0
+    with pytest.raises(VRLError, match=r"log-prob-std needs a weight.*belongs to mean-disag"):
+        weight(LogProbStd())
+
+
+def test_updates_that_are_not_the_papers_epochs_are_warned_of(categorical, spec, tmp_path) -> None:
+    replay = Replay(tiny_data(tmp_path / "store", image_size=16), CPU)  # 48 transitions
+    learner = build(categorical, spec)  # batches of 3 x 5
+    with pytest.warns(UserWarning, match="48 transitions: --model-steps 2560 --steps 7680"):
+        learner.check_data(replay, 0)
+    with pytest.warns(UserWarning, match="48 transitions: --steps 7680"):
+        build(categorical, spec, model_steps=1).check_data(replay, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build(categorical, spec, model_steps=2560, steps=7680).check_data(replay, 0)
 
 
 def test_penalised_reward_is_equation_1(categorical, spec) -> None:
@@ -109,6 +127,32 @@ def test_penalised_reward_is_equation_1(categorical, spec) -> None:
     reward = hidden @ last.weight[0] + last.bias
     expected = reward - 2.0 * distance
     torch.testing.assert_close(learner.penalised_reward(imagined), expected)
+
+
+def test_penalty_gain_compares_imagined_states_with_those_they_start_from(
+    categorical, spec, make_batch, monkeypatch
+) -> None:
+    learner = freeze(build(categorical, spec, imagination_horizon=3))
+    steps = iter((1.0, 4.0, 6.0))
+    monkeypatch.setattr(
+        learner, "penalty", lambda drawn: torch.full(drawn.member.shape, next(steps))
+    )
+    metrics = learner.update_behaviour(make_batch())
+    assert metrics["imagination/penalty"].item() == pytest.approx((1 + 4 + 6) / 3)
+    assert metrics["imagination/penalty_gain"].item() == pytest.approx((4 + 6) / 2 - 1)
+
+
+def test_a_penalty_that_is_not_finite_is_named_before_the_losses(
+    categorical, spec, make_batch, monkeypatch
+) -> None:
+    learner = freeze(build(categorical, spec))
+    monkeypatch.setattr(
+        learner, "penalty", lambda drawn: torch.full(drawn.member.shape, float("nan"))
+    )
+    metrics = learner.update_behaviour(make_batch())
+    assert metrics["actor/loss"].isnan()
+    values = {name: float(value) for name, value in metrics.items()}
+    assert first_not_finite(values) == "imagination/penalty"
 
 
 @pytest.mark.parametrize("penalty", [NoPenalty(), MeanDisagreement(weight=0.0)])
@@ -229,25 +273,19 @@ def test_same_seed_same_metrics_and_other_seed_others(categorical, spec, make_ba
     assert metrics(0) != metrics(1)
 
 
-class NoHostReads(TorchDispatchMode):
-    """Refuses the operators that hand a tensor's contents to Python, and so wait for a GPU."""
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name = function.name()
-        assert name not in ("aten::_local_scalar_dense", "aten::nonzero", "aten::equal"), name
-        return function(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_updates_read_nothing_on_the_host(model_config, spec, make_batch, precision) -> None:
+def test_updates_read_nothing_on_the_host(
+    model_config, spec, make_batch, precision, no_host_reads
+) -> None:
     learner = build(model_config, spec, precision=precision)
     assert all(phase.replayable for phase in learner.phases)
     learner.update_model(make_batch())
-    with NoHostReads():
-        learner.update_model(make_batch())
-    freeze(learner).update_behaviour(make_batch())
-    with NoHostReads():
-        learner.update_behaviour(make_batch())
+    batch = make_batch()
+    with no_host_reads():
+        learner.update_model(batch)
+    freeze(learner).update_behaviour(batch)
+    with no_host_reads():
+        learner.update_behaviour(batch)
 
 
 def test_bfloat16_losses_are_close_to_float32(categorical, spec, make_batch) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from vrl_core.errors import VRLError
 from vrl_core.hooks import AlgorithmConfig, PenaltyConfig
 from vrl_worldmodel.penalty_config import LogProbStd, LogProbVariance, MeanDisagreement, NoPenalty
+from vrl_worldmodel.penalty_names import fitting_names, name_of
 from vrl_worldmodel.setting_checks import require, require_layers
 
 if TYPE_CHECKING:
@@ -123,8 +124,15 @@ class WorldModelAlgorithmConfig(AlgorithmConfig):
     """Sizes and training of the world model."""
     model_steps: int = 25_000
     """Updates of the model phase; the paper's 800 epochs of 100,000 transitions."""
+    steps: int = 100_000
+    """Updates of the phase after the model's; 0 trains the model alone."""
     model_run: Path | None = None
     """Run whose trained world model is used; there is then no model phase."""
+    model_run_step: int | None = None
+    """Checkpoint of `model_run` to take, by its updates, also one from within the model phase.
+
+    None takes the newest, in which the model must be trained to the end.
+    """
     penalty: PenaltyConfig = NoPenalty()
     """Estimate of the model's error that is taken off the imagined reward."""
     discount: float = 0.99
@@ -141,27 +149,51 @@ class WorldModelAlgorithmConfig(AlgorithmConfig):
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant; raises `VRLError`."""
         require(self, "model_steps", "imagination_horizon", least=1)
+        require(self, "steps", least=0)
         require(self, "discount", least=0, most=1)
         weight = self.penalty.weight
         if weight is not None and not 0 <= weight < math.inf:
-            raise VRLError(f"The penalty's weight must be 0 or more and finite, not {weight}.")
+            raise VRLError(
+                f"The penalty's weight must be 0 or more and finite, not {weight}. "
+                "--penalty.weight 0, or penalty:none, penalises nothing."
+            )
         if self.model.latent not in self.penalty.kinds:
             raise VRLError(refuse_pairing(self.penalty, self.model.latent))
+        if self.model_run_step is not None and self.model_run is None:
+            raise VRLError("model_run_step is a checkpoint of another run: name it by model_run.")
 
 
 def refuse_pairing(penalty: PenaltyConfig, latent: str) -> str:
     """Word the refusal of a penalty that is not defined for a model's kind of latent."""
-    from vrl_worldmodel.plugin import vrl_penalties
-
-    fitting = [
-        name
-        for name, cls in vrl_penalties().items()
-        if latent in cls.kinds and not getattr(cls, "needs_simulator", False)
-    ]
     return (
-        f"{type(penalty).__name__} is a penalty on {' or '.join(penalty.kinds)} ensembles, and "
-        f"this model's are {latent}. Of the built-in penalties these fit: {', '.join(fitting)}."
+        f"{name_of(penalty)} is a penalty on {' or '.join(penalty.kinds)} ensembles, and this "
+        f"model's are {latent}. These fit: {', '.join(fitting_names(penalty, latent))}."
     )
+
+
+def weight_of(
+    penalty: PenaltyConfig, published: float, belongs_to: tuple[type[PenaltyConfig], ...]
+) -> float:
+    """Return a penalty's own weight, or the published one if that belongs to the penalty.
+
+    Raises `VRLError` for another penalty without a weight: it would be another experiment.
+    """
+    if penalty.weight is not None:
+        return penalty.weight
+    if isinstance(penalty, NoPenalty):
+        return 0.0
+    if isinstance(penalty, belongs_to):
+        return published
+    owners = " and ".join(name_of(owner()) for owner in belongs_to)
+    raise VRLError(
+        f"The penalty {name_of(penalty)} needs a weight (--penalty.weight NUMBER): the published "
+        f"{published:g} belongs to {owners}. `vrl penalties RUN --data STORE` tells how large the "
+        "penalties are."
+    )
+
+
+PAPER_EPOCHS: Mapping[str, int] = {"model_steps": 800, "steps": 2400}
+"""Passes over the data in the phases of Offline DV2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +206,10 @@ class OfflineDV2Config(WorldModelAlgorithmConfig):
     Without a weight of its own it has the paper's: 10; 3 on random data; 8 on walker-walk mixed.
     """
     steps: int = 75_000
-    """Updates of the behaviour phase; the paper's 2400 epochs of 100,000 transitions."""
+    """Updates of the behaviour phase; the paper's 2400 epochs of 100,000 transitions.
+
+    0 trains the model alone.
+    """
     return_mix: float = 0.95
     """Lambda of the lambda-returns."""
     actor_layers: tuple[int, ...] = (400, 400, 400, 400)
@@ -193,11 +228,24 @@ class OfflineDV2Config(WorldModelAlgorithmConfig):
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant; raises `VRLError`."""
         super().__post_init__()
-        require(self, "steps", "target_interval", least=1)
+        require(self, "target_interval", least=1)
         require(self, "imagination_horizon", least=2)
         require(self, "return_mix", least=0, most=1)
         require(self, "learning_rate", "entropy_weight", "minimum_std", least=0)
         require_layers(self, "actor_layers", "critic_layers")
+
+    def paper_updates(self, transitions: int) -> dict[str, int]:
+        """Return the updates that are the paper's epochs on so much data, by setting.
+
+        Of the settings that stand at the paper's numbers, which are those of 100,000 transitions.
+        """
+        batch = self.model.batch_size * self.model.sequence_length
+        of_paper = {field.name: field.default for field in fields(self)}
+        return {
+            name: max(1, round(epochs * transitions / batch))
+            for name, epochs in PAPER_EPOCHS.items()
+            if getattr(self, name) == of_paper[name]
+        }
 
     @classmethod
     def presets(cls) -> Mapping[str, Self]:
@@ -233,7 +281,7 @@ class LOMPOConfig(WorldModelAlgorithmConfig):
     penalty: PenaltyConfig = LogProbVariance(weight=5.0)
     """Estimate of the model's error that is taken off the imagined reward (Equation 9)."""
     steps: int = 100_000
-    """Updates of the agent phase."""
+    """Updates of the agent phase; 0 trains the model alone."""
     agent: Literal["soft-actor-critic", "deterministic"] = "soft-actor-critic"
     """The paper's maximum-entropy agent, or the public code's without entropy."""
     imagined_reward: Literal["ensemble-mean", "sampled-member"] = "ensemble-mean"
@@ -262,7 +310,7 @@ class LOMPOConfig(WorldModelAlgorithmConfig):
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant; raises `VRLError`."""
         super().__post_init__()
-        require(self, "steps", "batch_size", "imagine_every", "first_imagined", least=1)
+        require(self, "batch_size", "imagine_every", "first_imagined", least=1)
         require(self, "real_share", "target_rate", least=0, most=1)
         require(self, "exploration_noise", "learning_rate", least=0)
         if self.imagined_capacity is not None:

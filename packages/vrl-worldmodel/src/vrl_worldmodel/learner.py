@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vrl_core.device import resolve_precision
+from vrl_core.device import preserve_random_state, resolve_precision
 from vrl_core.episodes import DataSpec
 from vrl_core.errors import VRLError
 from vrl_core.images import image_shape
 from vrl_core.protocols import Metrics, Phase, SequenceBatch, Sequences
 from vrl_core.replay import Replay
 from vrl_worldmodel.config import WorldModelAlgorithmConfig
-from vrl_worldmodel.model_source import ModelSource, load_model, missing_run
+from vrl_worldmodel.model_source import ModelSource, has_model, load_model, missing_model
 from vrl_worldmodel.optimiser import ModuleOptimiser
 from vrl_worldmodel.policy import RecurrentPolicy
 from vrl_worldmodel.rssm import LatentState
@@ -26,6 +26,8 @@ from vrl_worldmodel.world_model import WorldModel
 IMAGE = "observation.image"
 CACHED_TOGETHER = 256
 """Frames that are encoded at once for the cache."""
+COLLAPSED = 0.1
+"""KL divergence, in nats, below which the posterior is said to have collapsed onto the prior."""
 
 
 class WorldModelLearner:
@@ -56,8 +58,9 @@ class WorldModelLearner:
         """Encodings of every frame of the data, once the model is frozen."""
         self.model_source: ModelSource | None = None
         """Where the model was trained, if not here."""
-        if config.model_run is not None and config.model_run.exists():
-            weights, self.model_source = load_model(config.model_run, config.model, spec)
+        folder, at = config.model_run, config.model_run_step
+        if folder is not None and has_model(folder, at):
+            weights, self.model_source = load_model(folder, config.model, spec, at)
             self.model.load_state_dict(weights)
 
     def autocast(self) -> torch.autocast:
@@ -76,7 +79,7 @@ class WorldModelLearner:
             self._windows("image"),
             self.update_model,
             replayable=True,
-            prepare=self.check_windows,
+            prepare=self.check_data,
         )
 
     def latent_sequences(self) -> Sequences:
@@ -95,7 +98,7 @@ class WorldModelLearner:
         norm = self.model_optimiser.step_on(loss)
         return metrics | {"gradient_norm": norm}
 
-    def check_windows(self, replay: Replay, seed: int) -> None:  # noqa: ARG002
+    def check_data(self, replay: Replay, seed: int) -> None:  # noqa: ARG002
         """Warn of episodes shorter than a window; raise `VRLError` when all of them are."""
         wanted = self.config.model.sequence_length
         lengths = [steps + 1 for _, steps in replay.episodes]
@@ -115,10 +118,25 @@ class WorldModelLearner:
         The cache lies on the device in the encoder's own output precision: nothing is rounded.
         """
         self.require_model()
-        self.check_windows(replay, seed)
+        self.check_data(replay, seed)
         self.model.requires_grad_(False)
+        self.check_divergence(replay, seed)
         if self.config.cache_encodings:
             self.encodings = self._encode_all(replay)
+
+    @torch.no_grad()
+    def check_divergence(self, replay: Replay, seed: int) -> None:
+        """Warn if the posterior collapsed onto the prior: its latents say nothing of the images."""
+        batch = replay.batch(self._windows("image"), seed, 0)
+        # What is prepared after this is drawn as if this had not been.
+        with preserve_random_state(self.device), self.autocast():
+            divergence = float(self.model.loss(batch)[1]["kl"])
+        if divergence < COLLAPSED:
+            warnings.warn(
+                f"The model's posterior says hardly more than its prior: a KL divergence of "
+                f"{divergence:.2g} nats. Its latents ignore the images, and no policy can learn "
+                "much on them. Train the model longer, or with model.free_nats of 1 or more."
+            )
 
     @torch.no_grad()
     def _encode_all(self, replay: Replay) -> Float[Tensor, "row feature"]:
@@ -152,17 +170,18 @@ class WorldModelLearner:
         model's user was read: a trained policy needs no model run, training does.
         """
         if self.config.model_run is not None and self.model_source is None:
-            raise missing_run(self.config.model_run)
+            raise missing_model(self.config.model_run, self.config.model_run_step)
 
     def policy_from(self, act: Callable[[Tensor], Tensor]) -> RecurrentPolicy:
         """Return the policy that acts by `act`, from features to actions, on inferred states.
 
-        Raises `VRLError` when `model_run` names no run.
+        Without updates after the model's there is no policy: it raises `VRLError` when it is to
+        act, as this does when `model_run` names no run.
         """
         self.require_model()
         return RecurrentPolicy(
             model=self.model,
-            act_on=act,
+            act_on=act if self.config.steps else refuse_to_act,
             image_shape=self.image_shape,
             action_size=self.action_size,
             latent=self.config.evaluation_latent,
@@ -184,3 +203,11 @@ class WorldModelLearner:
             self.model_source = ModelSource(**state["model_source"])
         else:
             self.model_optimiser.load_state_dict(state["model_optimiser"])
+
+
+def refuse_to_act(_features: Tensor) -> Tensor:
+    """Stand in for the actor of a run that trains its model alone; raises `VRLError`."""
+    raise VRLError(
+        "steps is 0, so this run trains its world model alone and has no policy to evaluate. Add "
+        "--evaluation-episodes 0; other runs learn in its model with --model-run."
+    )

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from vrl_core.counter_rng import mix
 from vrl_core.episodes import DataSpec
+from vrl_core.errors import VRLError
 from vrl_core.protocols import EnsemblePrediction, Metrics, Phase, SequenceBatch, Sequences
 from vrl_core.replay import Replay
-from vrl_worldmodel.config import LOMPOConfig
+from vrl_worldmodel.config import LOMPOConfig, weight_of
 from vrl_worldmodel.distributions import CategoricalLatent, GaussianLatent
 from vrl_worldmodel.latent_agents import build_agent
 from vrl_worldmodel.latent_replay import (
@@ -31,6 +32,8 @@ from vrl_worldmodel.latent_replay import (
     real_transitions,
 )
 from vrl_worldmodel.learner import WorldModelLearner
+from vrl_worldmodel.penalty_config import LogProbStd, LogProbVariance
+from vrl_worldmodel.penalty_names import name_of
 from vrl_worldmodel.policy import RecurrentPolicy
 from vrl_worldmodel.rssm import LatentState
 
@@ -49,10 +52,16 @@ class LOMPO(WorldModelLearner):
         self.penalty = config.penalty.build()
         if isinstance(self.penalty, nn.Module):
             self.penalty.to(device)
-        weight = config.penalty.weight
-        self.penalty_weight = PAPER_WEIGHT if weight is None else weight
+        owners = (LogProbVariance, LogProbStd)
+        self.penalty_weight = weight_of(config.penalty, PAPER_WEIGHT, owners)
         self.real_count = round(config.batch_size * config.real_share)
         self.imagined_count = config.batch_size - self.real_count
+        if self.penalty_weight > 0 and not self.imagined_count:
+            raise VRLError(
+                f"real_share {config.real_share:g} imagines nothing, so the penalty "
+                f"{name_of(config.penalty)} would change nothing. Add penalty:none, or lower "
+                "real_share (lompo has 0.5)."
+            )
         self.latents: Float[Tensor, "row feature"] | None = None
         """Features of every row of the data, once the model is frozen."""
         self.imagined: RolloutBuffer | None = None

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from vrl_core.checkpoint import checkpoints, load_checkpoint
 from vrl_core.config import from_data, load_yaml
 from vrl_core.episodes import DataSpec
 from vrl_core.errors import VRLError
@@ -30,7 +31,7 @@ TRAINING = frozenset(
     }
 )
 """Settings of a model's training. Any of them may differ: the trained model is the same."""
-OF_DATA = ("action_size", "render_quality", "action_repeat")
+OF_DATA = ("task", "action_size", "render_quality", "action_repeat")
 """What the data of both runs must agree in, beside the images' size."""
 
 
@@ -41,7 +42,7 @@ class ModelSource:
     run: str
     """Absolute path of the run's folder."""
     step: int
-    """Updates of the checkpoint it was read from; the model rests since its phase ended."""
+    """Updates of the checkpoint it was read from."""
     seed: int | None
     """Seed of the run."""
     data: str | None
@@ -53,17 +54,18 @@ class ModelSource:
 
 
 def load_model(
-    folder: Path, config: WorldModelConfig, spec: DataSpec
+    folder: Path, config: WorldModelConfig, spec: DataSpec, at: int | None = None
 ) -> tuple[dict[str, Tensor], ModelSource]:
-    """Read the trained world model of a run from its newest whole checkpoint.
+    """Read the world model of a run from its newest whole checkpoint, or from that of update `at`.
 
-    Raises `VRLError` when there is no run, it has no world model or has not trained it to the
-    end, or the model is of other sizes, or of data with other images or actions.
+    Raises `VRLError` when there is no run or no such checkpoint, it has no world model or has not
+    trained it to the end (unless `at` names a checkpoint), or the model is of other sizes, or of
+    data of another task or with other images or actions.
     """
     run = RunFolder(folder)
     algorithm = _algorithm(run)
     _require_agreement(run, _model_config(run, algorithm), config, spec)
-    step, state = _checkpoint(run, algorithm)
+    step, state = _newest(run, algorithm) if at is None else _at(run, at)
     facts = run.facts()
     source = ModelSource(
         run=str(folder.absolute()),
@@ -74,8 +76,22 @@ def load_model(
     return state["algorithm"]["model"], source
 
 
-def missing_run(folder: Path) -> VRLError:
-    """Word that a folder is no run."""
+def has_model(folder: Path, at: int | None) -> bool:
+    """Whether there is such a folder, with a checkpoint of update `at` if one is named."""
+    return folder.exists() and (
+        at is None or at in dict(checkpoints(RunFolder(folder).checkpoints))
+    )
+
+
+def missing_model(folder: Path, at: int | None) -> VRLError:
+    """Word that a folder is no run, or has no checkpoint of update `at`."""
+    run = RunFolder(folder)
+    if run.exists and at is not None:
+        steps = ", ".join(str(step) for step, _ in checkpoints(run.checkpoints)) or "none"
+        return VRLError(
+            f"model_run_step: {folder} has no checkpoint of update {at}. There are: {steps}. A run "
+            "keeps its newest ones (keep_checkpoints)."
+        )
     return VRLError(
         f"model_run: there is no run at {folder.absolute()}: it has no {CONFIG}. Name the folder "
         "of a run that trained a world model, such as runs/walker_walk/offline-dv2/<time>-seed0."
@@ -85,7 +101,7 @@ def missing_run(folder: Path) -> VRLError:
 def _algorithm(run: RunFolder) -> Mapping[str, Any]:
     """Return the algorithm's part of the run's configuration."""
     if not run.exists:
-        raise missing_run(run.path)
+        raise missing_model(run.path, None)
     algorithm = load_yaml(run.path / CONFIG).get("algorithm")
     return algorithm if isinstance(algorithm, Mapping) else {}
 
@@ -135,7 +151,14 @@ def _differences_of_data(theirs: DataSpec, mine: DataSpec) -> Iterator[tuple[str
             yield f"the data's {name.replace('_', ' ')}", other, own
 
 
-def _checkpoint(run: RunFolder, algorithm: Mapping[str, Any]) -> tuple[int, Any]:
+def _at(run: RunFolder, step: int) -> tuple[int, Any]:
+    known = dict(checkpoints(run.checkpoints))
+    if step not in known:
+        raise missing_model(run.path, step)
+    return load_checkpoint(known[step])
+
+
+def _newest(run: RunFolder, algorithm: Mapping[str, Any]) -> tuple[int, Any]:
     found = run.newest_checkpoint()
     go_on = f"Go on with it by `vrl train --resume {run.path}`"
     if found is None:
@@ -145,6 +168,7 @@ def _checkpoint(run: RunFolder, algorithm: Mapping[str, Any]) -> tuple[int, Any]
         done, steps = state["phase_step"], algorithm.get("model_steps")
         raise VRLError(
             f"model_run: the model of {run.path} is not trained to the end: its newest checkpoint "
-            f"is at update {done} of {steps} of the model phase. {go_on}."
+            f"is at update {done} of {steps} of the model phase. {go_on}, or take the model as it "
+            f"is there by --model-run-step {found[0]}."
         )
     return found

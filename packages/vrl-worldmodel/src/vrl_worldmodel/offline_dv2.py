@@ -6,6 +6,7 @@ and actor and critic learn in its imagination by `r - weight * penalty` (Equatio
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,12 +16,17 @@ from torch import Tensor, nn
 
 from vrl_core.episodes import DataSpec
 from vrl_core.protocols import Metrics, Phase, SequenceBatch
+from vrl_core.replay import Replay
 from vrl_worldmodel.actor_critic import ActorCritic
-from vrl_worldmodel.config import OfflineDV2Config, paper_weight
+from vrl_worldmodel.config import OfflineDV2Config, paper_weight, weight_of
 from vrl_worldmodel.imagination import Imagination, imagine
 from vrl_worldmodel.learner import WorldModelLearner
+from vrl_worldmodel.penalty_config import MeanDisagreement
 from vrl_worldmodel.policy import RecurrentPolicy
 from vrl_worldmodel.rssm import LatentState
+
+EPOCHS_TOLERANCE = 0.01
+"""Share of updates by which they may miss the paper's epochs without a word."""
 
 
 class OfflineDV2(WorldModelLearner):
@@ -34,8 +40,8 @@ class OfflineDV2(WorldModelLearner):
         self.penalty = config.penalty.build()
         if isinstance(self.penalty, nn.Module):
             self.penalty.to(device)
-        weight = config.penalty.weight
-        self.penalty_weight = paper_weight(spec.task, spec.behaviour) if weight is None else weight
+        published = paper_weight(spec.task, spec.behaviour)
+        self.penalty_weight = weight_of(config.penalty, published, (MeanDisagreement,))
         """Lambda of Equation 1."""
 
     @property
@@ -50,6 +56,11 @@ class OfflineDV2(WorldModelLearner):
             prepare=self.freeze_and_cache,
         )
         return (*self.model_phases(), behaviour)
+
+    def check_data(self, replay: Replay, seed: int) -> None:
+        """Check as every learner on a world model does; warn where updates are not the epochs."""
+        super().check_data(replay, seed)
+        warn_of_epochs(self.config, sum(steps for _, steps in replay.episodes))
 
     def update_behaviour(self, batch: SequenceBatch) -> Metrics:
         """Imagine from every state of the batch, then step actor and critic; nothing else."""
@@ -86,6 +97,25 @@ class OfflineDV2(WorldModelLearner):
         """Continue from a `state_dict`."""
         super().load_state_dict(state)
         self.agent.load_state_dict(state["agent"])
+
+
+def warn_of_epochs(config: OfflineDV2Config, transitions: int) -> None:
+    """Warn if updates left at the paper's are not its epochs on this number of transitions.
+
+    The paper counts epochs, which grow with the data; the settings count updates.
+    """
+    wanted = {
+        name: updates
+        for name, updates in config.paper_updates(transitions).items()
+        if abs(updates / getattr(config, name) - 1) > EPOCHS_TOLERANCE
+        and not (name == "model_steps" and config.model_run)
+    }
+    if wanted:
+        flags = " ".join(f"--{name.replace('_', '-')} {n}" for name, n in wanted.items())
+        warnings.warn(
+            f"The paper's 800 epochs of model and 2400 of behaviour are other numbers of updates "
+            f"on these {transitions:,} transitions: {flags}. Those of the preset are for 100,000."
+        )
 
 
 def _describe(imagined: Imagination, reward: Tensor) -> Metrics:
