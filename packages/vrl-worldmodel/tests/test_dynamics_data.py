@@ -9,7 +9,7 @@ import torch
 from vrl_core.errors import VRLError
 from vrl_core.replay import Replay
 from vrl_core.testing import tiny_data
-from vrl_worldmodel.dynamics_data import epoch_order, read_dynamics_data, step_rows
+from vrl_worldmodel.dynamics_data import epoch_order, read_dynamics_data, step_rows, told_steps
 from vrl_worldmodel.mopo_config import DynamicsConfig
 
 CPU = torch.device("cpu")
@@ -74,6 +74,28 @@ def test_too_few_transitions_are_refused(tmp_path):
     store = tiny_data(tmp_path / "one", episodes=1, steps=1, image_size=None, state_size=2)
     with pytest.raises(VRLError, match="the data has 1"):
         read_dynamics_data(Replay(store, CPU), DynamicsConfig(), seed=0)
+
+
+def test_terminations_that_repeat_their_state_are_not_learnt_from(replay, monkeypatch):
+    """Steps 2 and 7 of every episode end it, but only step 7 also stands still."""
+    read = replay.read
+    ended = (torch.arange(replay.rows) % (STEPS + 1) == 2) | (
+        torch.arange(replay.rows) % (STEPS + 1) == 7
+    )
+
+    def repeating(name: str, start: int, stop: int) -> torch.Tensor:
+        values = read(name, start, stop).clone()
+        if name == "observation.state":
+            values[8 :: STEPS + 1] = values[7 :: STEPS + 1]
+            values[6 :: STEPS + 1] = values[5 :: STEPS + 1]  # stands still and goes on
+        return ended[start:stop] if name == "termination" else values
+
+    monkeypatch.setattr(replay, "read", repeating)
+    rows = told_steps(replay, replay.read("observation.state", 0, replay.rows))
+    steps = (rows % (STEPS + 1)).tolist()
+    assert steps == [0, 1, 2, 3, 4, 5, 6, 8, 9] * EPISODES
+    data = read_dynamics_data(replay, DynamicsConfig(), seed=0)
+    assert len(data) + len(data.holdout_inputs) == 9 * EPISODES
 
 
 @pytest.mark.parametrize("field", ["observation.state", "action", "reward"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import pytest
@@ -12,7 +13,7 @@ from vrl_core.replay import Replay
 from vrl_core.testing import tiny_data
 from vrl_worldmodel.dynamics import ProbabilisticEnsemble
 from vrl_worldmodel.dynamics_data import DynamicsData
-from vrl_worldmodel.dynamics_training import DynamicsTrainer
+from vrl_worldmodel.dynamics_training import DynamicsTrainer, warn_of_large_rewards
 from vrl_worldmodel.mopo_config import DynamicsConfig
 
 CPU = torch.device("cpu")
@@ -114,6 +115,42 @@ def test_an_epoch_shows_every_member_its_whole_bootstrap_set(replay, monkeypatch
     assert trainer.epochs == 2
     assert int(trainer.position) == 0
     assert bool((trainer.best_error < torch.inf).all())
+
+
+def test_a_loss_that_is_not_finite_names_member_epoch_and_update(replay):
+    trainer = make_trainer()
+    trainer.prepare(replay, seed=5)
+    for update in range(5):  # three an epoch
+        trainer.refresh(update)
+        if update == 4:
+            trainer.model.mean_head.bias.data[1] = torch.nan
+            with pytest.raises(VRLError, match=r"Member 1 .* nan after 1 updates of epoch 2"):
+                trainer.update()
+        else:
+            trainer.update()
+    kept = torch.cat([trainer.model.lower_bound, trainer.model.upper_bound])
+    assert bool(kept.isfinite().all())  # which all members share
+
+
+@pytest.mark.parametrize(("size", "warned"), [(1e4, True), (1.0, False)])
+def test_rewards_far_larger_than_states_are_warned_of(size, warned):
+    reward, state_std = size * torch.tensor([-1.0, 1.0]), torch.tensor([0.5, 2.0])
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        warn_of_large_rewards(reward, state_std)
+    assert ["1e+04, is 5e+03 times" in str(each.message) for each in found] == [True] * warned
+
+
+def test_data_of_large_rewards_is_warned_of_before_training(replay, monkeypatch):
+    read = replay.read
+
+    def large(name: str, start: int, stop: int) -> torch.Tensor:
+        values = read(name, start, stop)
+        return 1e6 * values if name == "reward" else values
+
+    monkeypatch.setattr(replay, "read", large)
+    with pytest.warns(UserWarning, match="--reward-scale"):
+        make_trainer().prepare(replay, seed=0)
 
 
 def test_inputs_are_standardised_by_the_training_transitions(replay):

@@ -17,6 +17,7 @@ from vrl_worldmodel.penalty_config import MaxStd, TrueError
 
 CPU = torch.device("cpu")
 STATE = 3
+SOURCES = ("paper", "code")
 SMALL = {
     "dynamics": DynamicsConfig(
         members=3, elites=2, hidden_layers=(8,), weight_decay=(1e-5, 1e-5), batch_size=16
@@ -114,6 +115,9 @@ def test_penalty_weight_and_length_are_the_published_ones_unless_given():
     mopo, mbpo = (build(config, spec, **published) for config in (MOPOConfig, MBPOConfig))
     assert (mopo.rollout_length, mopo.model.weight) == (1, 2.0)
     assert mbpo.rollout_length == 1
+    cheetah = make_spec(task="halfcheetah", behaviour="medium_expert")
+    weights = [build(spec=cheetah, published=of, **published).model.weight for of in SOURCES]
+    assert weights == [1.0, 5.0]
     given = build(spec=spec, penalty=MaxStd(weight=3.0), rollout_length=4)
     assert (given.rollout_length, given.model.weight) == (4, 3.0)
 
@@ -129,6 +133,7 @@ def test_actions_of_rollouts_are_uniform_where_the_paper_has_them_so():
     assert build(spec=jump).uniform
     assert not build(spec=jump, rollout_actions="policy").uniform
     assert not build().uniform
+    assert not build(MBPOConfig, jump).uniform  # where it would be MOPO without a penalty
     torch.manual_seed(0)
     actions = build(rollout_actions="uniform").explore(torch.zeros(5_000, STATE))
     quarters = torch.histc(actions, bins=4, min=-1, max=1) / actions.numel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -52,23 +53,54 @@ def test_the_published_sizes():
     assert isinstance(MBPOConfig().penalty, NoPenalty)
 
 
+TABLE_6 = """
+random halfcheetah 5 0.5 5
+random hopper 5 1 5
+random walker2d 1 1 5
+medium halfcheetah 1 1 5
+medium hopper 5 5 5
+medium walker2d 5 5 5
+mixed halfcheetah 5 1 5
+mixed hopper 5 1 5
+mixed walker2d 1 1 1
+medium_expert halfcheetah 5 1 5
+medium_expert hopper 5 1 5
+medium_expert walker2d 1 2 1
+"""
+"""Behaviour, task, (h, lambda) of MOPO, h of MBPO, as printed."""
+APPENDIX_G_2 = "mixed halfcheetah_jump 5 1 5\nmixed ant_angle 25 2 25"
+"""The same of the tasks out of distribution, MBPO's h ours."""
+OTHER_NAMES = """
+medium-replay Walker2d-v2 1 1 1
+mixed hopper_v5 5 1 5
+medexp walker2d 1 2 1
+random ant_angle_45 25 2 25
+"""
+
+
 @pytest.mark.parametrize(
-    ("task", "behaviour", "wanted"),
-    [
-        ("halfcheetah", "random", (5, 0.5, 5)),
-        ("halfcheetah", "medium", (1, 1.0, 5)),
-        ("hopper", "medium", (5, 5.0, 5)),
-        ("hopper_v5", "mixed", (5, 1.0, 5)),
-        ("walker2d", "random", (1, 1.0, 5)),
-        ("Walker2d-v2", "medium-replay", (1, 1.0, 1)),
-        ("walker2d", "medium_expert", (1, 2.0, 1)),
-        ("halfcheetah_jump", "mixed", (5, 1.0, 5)),
-        ("ant_angle_45", "mixed", (25, 2.0, 25)),
-    ],
+    "row", [row for text in (TABLE_6, APPENDIX_G_2, OTHER_NAMES) for row in text.split("\n") if row]
 )
-def test_rollouts_of_table_6(task, behaviour, wanted):
+def test_rollouts_are_those_of_table_6_and_appendix_g_2(row):
+    behaviour, task, *numbers = row.split()
     found = published_rollouts(task, behaviour)
-    assert (found.mopo_length, found.weight, found.mbpo_length) == wanted
+    assert (found.mopo_length, found.weight, found.mbpo_length) == tuple(map(float, numbers))
+    code = published_rollouts(task, behaviour, "code")
+    differs = (behaviour, task) == ("medium_expert", "halfcheetah")
+    assert code == (replace(found, weight=5.0) if differs else found)
+
+
+def test_presets_follow_the_paper_or_the_code():
+    found = {name: preset.published for name, preset in MOPOConfig.presets().items()}
+    assert found == {"reference-code": "code", "paper": "paper", "small": "code"}
+
+
+def test_mbpo_has_nothing_that_the_paper_says_of_mopo_alone():
+    for preset in MBPOConfig.presets().values():
+        assert preset.rollout_actions == "policy"
+        assert not preset.dynamics.spectral_normalisation
+    assert MBPOConfig.presets()["paper"].imagined_reward == "mean"
+    assert MBPOConfig(rollout_actions="uniform").rollout_actions == "uniform"
 
 
 @pytest.mark.parametrize(("task", "behaviour"), [("hiv", "mixed"), ("hopper", "expert")])

@@ -154,7 +154,7 @@ class ProbabilisticEnsemble(nn.Module):
                 layer.iterate()
         mean, log_variance = self.outputs(inputs)
         error = (mean - targets).square()
-        likelihood = (error * (-log_variance).exp() + log_variance).mean((1, 2)).sum()
+        likelihood = member_losses(error, log_variance).sum()
         bounds = (self.upper_bound - self.lower_bound).sum()
         metrics = {
             "loss": likelihood.detach() / self.members,
@@ -162,6 +162,12 @@ class ProbabilisticEnsemble(nn.Module):
             "log_variance": log_variance.detach().mean(),
         }
         return likelihood + self.bound_weight * bounds, metrics
+
+    @torch.no_grad()
+    def losses(self, inputs: MemberInputs, targets: MemberOutputs) -> Float[Tensor, " member"]:
+        """Return every member's own part of the loss."""
+        mean, log_variance = self.outputs(inputs)
+        return member_losses((mean - targets).square(), log_variance)
 
     @torch.no_grad()
     def errors(
@@ -180,3 +186,8 @@ class ProbabilisticEnsemble(nn.Module):
         mean, log_variance = self.outputs(inputs.expand(self.members, *inputs.shape))
         mean[..., : self.state_size] += state
         return mean, log_variance.mul_(0.5).exp_()
+
+
+def member_losses(error: MemberOutputs, log_variance: MemberOutputs) -> Float[Tensor, " member"]:
+    """Return the mean over batch and outputs of error^2 / variance + log variance (fact F1)."""
+    return (error * (-log_variance).exp() + log_variance).mean((1, 2))

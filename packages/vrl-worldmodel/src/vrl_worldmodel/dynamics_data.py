@@ -53,22 +53,23 @@ def step_rows(episodes: Sequence[tuple[int, int]], device: torch.device) -> Int6
 
 
 def read_dynamics_data(replay: Replay, config: DynamicsConfig, seed: int) -> DynamicsData:
-    """Return all transitions of the store on its device; `seed` decides which are held out.
+    """Return the transitions of the store on its device; `seed` decides which are held out.
 
-    Held out are `holdout_share` of them, at most `holdout_most`, and at least one (fact F3).
-    Raises `VRLError` for numbers that are not finite, and when there are too few transitions.
+    Left out are terminations that repeat their state (`told_steps`). Held out are `holdout_share`
+    of the others, at most `holdout_most`, and at least one (fact F3). Raises `VRLError` for numbers
+    that are not finite, and when there are too few transitions.
     """
-    rows = step_rows(replay.episodes, replay.device)
+    fields = {name: _finite_field(replay, name) for name in (STATE, "action", "reward")}
+    rows = told_steps(replay, fields[STATE])
     held_out = max(1, min(int(len(rows) * config.holdout_share), config.holdout_most))
     if len(rows) <= held_out:
         raise VRLError(
             f"The dynamics learn from transitions and hold out at least one; the data has "
-            f"{len(rows)}. Collect more episodes."
+            f"{len(rows)} whose next state it tells. Collect more episodes."
         )
     drawing = _generator(replay.device, seed, SPLIT)
     order = torch.randperm(len(rows), generator=drawing, device=replay.device)
     holdout, training = rows[order[:held_out]], rows[order[held_out:]]
-    fields = {name: _finite_field(replay, name) for name in (STATE, "action", "reward")}
     inputs, targets = _pairs(fields, training)
     holdout_inputs, holdout_targets = _pairs(fields, holdout)
     return DynamicsData(
@@ -77,6 +78,18 @@ def read_dynamics_data(replay: Replay, config: DynamicsConfig, seed: int) -> Dyn
         holdout_inputs=holdout_inputs,
         holdout_targets=holdout_targets,
     )
+
+
+def told_steps(replay: Replay, state: Float[Tensor, "row state"]) -> Int64[Tensor, " step"]:
+    """Return the rows of steps whose next state the data tells.
+
+    Files of D4RL lack the state that a fall led to, and readers repeat the last one in its place,
+    which no body does: learnt from, it would say that a falling body stands still.
+    """
+    rows = step_rows(replay.episodes, replay.device)
+    ended = replay.read("termination", 0, replay.rows)[rows]
+    repeated = (state.index_select(0, rows) == state.index_select(0, rows + 1)).all(1)
+    return rows[~(ended & repeated)]
 
 
 def epoch_order(

@@ -8,6 +8,7 @@ tensors, so that a GPU may replay it as a graph; epochs begin and end in `refres
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,9 @@ from vrl_worldmodel.dynamics_data import (
     read_dynamics_data,
 )
 from vrl_worldmodel.mopo_config import DynamicsConfig
+
+LARGE_REWARDS = 100.0
+"""How many times the states' deviation the rewards' may be without a warning."""
 
 
 class DynamicsTrainer:
@@ -73,7 +77,9 @@ class DynamicsTrainer:
         """
         self.seed = seed if self.seed is None else self.seed
         self.data = read_dynamics_data(replay, self.config, self.seed)
-        self.model.set_standardisation(*moments(self.data.inputs))
+        mean, std = moments(self.data.inputs)
+        warn_of_large_rewards(self.data.targets[:, -1], std[: self.model.state_size])
+        self.model.set_standardisation(mean, std)
         self.data.standardise(self.model.input_mean, self.model.input_std)
         shape = (self.config.members, len(self.data))
         self._order = torch.zeros(shape, dtype=torch.int32, device=self.device)
@@ -101,9 +107,13 @@ class DynamicsTrainer:
     def update(self, batch: object = None) -> Metrics:  # noqa: ARG002
         """Take one step of all members on their own batches; return detached metrics.
 
-        An epoch's last batch is filled up with the epoch's first transitions.
+        An epoch's last batch is filled up with the epoch's first transitions. Raises `VRLError`
+        when a member's loss is not finite; a GPU is not waited for, and the epoch's end tells.
         """
-        loss, metrics = self.model.loss(*self._draw_batch())
+        inputs, targets = self._draw_batch()
+        loss, metrics = self.model.loss(inputs, targets)
+        if self.device.type == "cpu" and not bool(loss.isfinite()):
+            raise self._diverged(self.model.losses(inputs, targets), "loss")
         parameters = list(self.model.parameters())
         gradients = torch.autograd.grad(loss, parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -129,13 +139,19 @@ class DynamicsTrainer:
         assert self.data is not None, "prepared before the first update"
         errors = self.model.errors(self.data.holdout_inputs, self.data.holdout_targets)
         if not bool(errors.isfinite().all()):
-            member = int((~errors.isfinite()).nonzero()[0])
-            raise VRLError(
-                f"Member {member} of the dynamics has diverged: its error on the hold-out is "
-                f"{float(errors[member])} after {self.epochs} epochs. Lower "
-                "dynamics.learning_rate, or look at the data (`vrl data stats`)."
-            )
+            raise self._diverged(errors, "error on the hold-out")
         return errors
+
+    def _diverged(self, values: Float[Tensor, " member"], name: str) -> VRLError:
+        """Return the error that names the first member whose value is not finite, and when."""
+        wrong = (~values.isfinite()).nonzero()
+        member = int(wrong[0]) if len(wrong) else 0
+        update = int(self.position) // self.config.batch_size
+        return VRLError(
+            f"Member {member} of the dynamics has diverged: its {name} is {float(values[member])} "
+            f"after {update} updates of epoch {self.epochs}. Lower dynamics.learning_rate, or look "
+            "at the data (`vrl data stats`)."
+        )
 
     def end_epoch(self) -> None:
         """Judge all members by the hold-out, and keep those that got better."""
@@ -189,6 +205,23 @@ class DynamicsTrainer:
         self.best = {name: value.to(self.device) for name, value in state["best"].items()}
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": state["optimiser"], "param_groups": groups})
+
+
+def warn_of_large_rewards(
+    reward: Float[Tensor, " transition"], state_std: Float[Tensor, " state"]
+) -> None:
+    """Warn when errors of the reward will hide those of the states.
+
+    Both are learnt in the data's units, under one bound of the variance: rewards far larger than
+    states fill the loss, the hold-out that names the elites, and the penalty max-std.
+    """
+    rewards, states = float(reward.std(correction=0)), float(state_std.max())
+    if rewards > LARGE_REWARDS * states > 0:
+        warnings.warn(
+            f"The rewards' deviation, {rewards:.3g}, is {rewards / states:.3g} times that of the "
+            f"states, {states:.3g} at most: the dynamics will learn rewards alone. Make the data "
+            "anew with smaller ones, such as `vrl data collect --task hiv --reward-scale 1e-4`."
+        )
 
 
 def build_optimiser(config: DynamicsConfig, model: ProbabilisticEnsemble) -> torch.optim.Adam:

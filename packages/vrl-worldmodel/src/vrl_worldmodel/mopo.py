@@ -27,6 +27,7 @@ from vrl_worldmodel.model_rollouts import LearnedModel
 from vrl_worldmodel.mopo_config import (
     MBPOConfig,
     MOPOConfig,
+    PublishedRollouts,
     acts_uniformly,
     published_rollouts,
 )
@@ -46,8 +47,8 @@ class MOPO:
         self.device = device
         self.state_size = state_size(spec, type(config).__name__.removesuffix("Config"))
         self.action_size = spec.action_size
-        published = published_rollouts(spec.task, spec.behaviour)
-        self.rollout_length = _rollout_length(config, spec)
+        published = published_rollouts(spec.task, spec.behaviour, config.published)
+        self.rollout_length = _rollout_length(config, published)
         weight = config.penalty.weight
         self.uniform = config.rollout_actions == "uniform" or (
             config.rollout_actions == "task" and acts_uniformly(spec.task)
@@ -181,10 +182,9 @@ class MOPO:
         self.pool.load_state_dict(state["imagined"])
 
 
-def _rollout_length(config: MOPOConfig, spec: DataSpec) -> int:
+def _rollout_length(config: MOPOConfig, published: PublishedRollouts) -> int:
     if config.rollout_length != "paper":
         return config.rollout_length
-    published = published_rollouts(spec.task, spec.behaviour)
     return published.mbpo_length if isinstance(config, MBPOConfig) else published.mopo_length
 
 
