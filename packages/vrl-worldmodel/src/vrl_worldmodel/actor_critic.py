@@ -13,17 +13,14 @@ from torch import Tensor, nn
 from vrl_core.protocols import Metrics
 from vrl_worldmodel.config import OfflineDV2Config
 from vrl_worldmodel.distributions import TruncatedNormal
-from vrl_worldmodel.heads import dense, linear
+from vrl_worldmodel.heads import dense, linear, precise
 from vrl_worldmodel.imagination import Imagination
 from vrl_worldmodel.optimiser import ModuleOptimiser
 from vrl_worldmodel.returns import discount_weights, lambda_returns
 
 
 class DenseNetwork(nn.Module):
-    """Hidden ELU layers in whatever precision autocast gives them, and an output in float32.
-
-    A value of 100 in bfloat16 would be known to 0.5 only.
-    """
+    """Hidden ELU layers in whatever precision autocast gives them, and a `precise` output."""
 
     def __init__(self, feature_size: int, layers: Sequence[int], outputs: int) -> None:
         super().__init__()
@@ -32,10 +29,7 @@ class DenseNetwork(nn.Module):
 
     def forward(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape output"]:
         """Return the outputs in the parameters' precision."""
-        hidden = self.hidden(features)
-        with torch.autocast(hidden.device.type, enabled=False):
-            output: Tensor = self.output(hidden.to(self.output.weight.dtype))
-        return output
+        return precise(self.output, self.hidden(features))
 
 
 class Actor(nn.Module):
