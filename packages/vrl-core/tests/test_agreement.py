@@ -1,6 +1,7 @@
 """An environment that shows something else than the data is refused, with the way out."""
 
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 import pytest
 
@@ -8,7 +9,8 @@ from vrl_core.agreement import check_identity, check_layout
 from vrl_core.episodes import DataSpec, FieldSpec
 from vrl_core.errors import VRLError
 from vrl_core.evaluation_workers import Layout
-from vrl_core.hooks import EnvironmentConfig
+from vrl_core.hooks import EnvironmentConfig, hookimpl
+from vrl_core.registry import Registry
 
 IMAGE = FieldSpec((64, 64, 3), "uint8")
 SPEC = DataSpec(
@@ -30,11 +32,27 @@ class Rendered(EnvironmentConfig):
     size: int = 64
 
 
+@dataclass(frozen=True, kw_only=True)
+class Another(Rendered):
+    gravity: float = 1.6
+
+
+def registry() -> Registry:
+    module = ModuleType("rooms")
+    module.vrl_environments = hookimpl(lambda: {"rendered": Rendered, "another": Another})
+    module.vrl_environments.__name__ = "vrl_environments"
+    return Registry(installed=False, modules=[module])
+
+
+REGISTRY = registry()
+
+
 def test_agreement_is_accepted() -> None:
-    check_identity(SPEC, Rendered())
-    check_identity(SPEC, Rendered(size=84))  # a size is compared as such
-    check_identity(SPEC, EnvironmentConfig())  # says nothing of either
-    check_identity(replace(SPEC, render_quality=None), Rendered(rendering="reference"))
+    check_identity(SPEC, Rendered(), REGISTRY)
+    check_identity(SPEC, Rendered(size=84), REGISTRY)  # a size is compared as such
+    check_identity(SPEC, EnvironmentConfig(), REGISTRY)  # says nothing of either
+    check_identity(replace(SPEC, render_quality=None), Rendered(rendering="reference"), REGISTRY)
+    check_identity(SPEC, Another(camera=2), REGISTRY)  # meant to be another, by its name
     more = {"image": IMAGE, "state": FieldSpec((3,), "float32")}
     check_layout(SPEC, Layout(more, 6, 30.0))
 
@@ -45,13 +63,14 @@ def test_agreement_is_accepted() -> None:
         (Rendered(rendering="reference"), "render quality 'fast', the environment 'reference'"),
         (Rendered(action_repeat=4), "action repeat 2, the environment 4.*--allow-mismatch"),
         (Rendered(task="cheetah_run"), "task 'walker_walk', the environment 'cheetah_run'"),
+        (Another(task="cheetah_run"), "task 'walker_walk', the environment 'cheetah_run'"),
         (Rendered(camera=1), "camera 0, the environment 1"),
         (Rendered(task="x", camera=1), "task 'walker_walk', camera 0, the environment 'x', 1"),
     ],
 )
 def test_other_tasks_pixels_and_times_are_refused(environment: Rendered, words: str) -> None:
     with pytest.raises(VRLError, match=words):
-        check_identity(SPEC, environment)
+        check_identity(SPEC, environment, REGISTRY)
 
 
 @pytest.mark.parametrize(

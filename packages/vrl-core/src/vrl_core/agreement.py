@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from vrl_core.episodes import DataSpec, FieldSpec
 from vrl_core.errors import VRLError
 from vrl_core.evaluation_workers import Layout
 from vrl_core.hooks import EnvironmentConfig
+from vrl_core.registry import Registry
 
 IDENTITY = {"task": "task", "rendering": "render_quality", "action_repeat": "action_repeat"}
 """Fields of an environment's configuration, where it has them, that a `DataSpec` says itself."""
 
 
-def differences(spec: DataSpec, environment: EnvironmentConfig) -> dict[str, tuple[Any, Any]]:
+def differences(
+    spec: DataSpec, environment: EnvironmentConfig, registry: Registry
+) -> dict[str, tuple[Any, Any]]:
     """Return the settings in which an environment is not the data's: the data's value and its own.
 
     Those that change sizes or fields are left to `check_layout`; nothing but this comparison
-    would notice the others.
+    would notice the others. An environment of another name than the data's is meant to be another
+    one: of it, only what the `DataSpec` itself says is compared.
     """
     recorded = {name: getattr(spec, of_data) for name, of_data in IDENTITY.items()}
+    same = registry.name_of(type(environment)) == ("environments", _recorded(spec).get("name"))
     recorded |= {
-        name: value for name, value in (spec.environment or {}).items() if name not in IDENTITY
+        name: value for name, value in _recorded(spec).items() if same and name not in IDENTITY
     }
     pairs = {
         name: (value, getattr(environment, name, None))
@@ -31,12 +37,16 @@ def differences(spec: DataSpec, environment: EnvironmentConfig) -> dict[str, tup
     return {name: pair for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]}
 
 
-def check_identity(spec: DataSpec, environment: EnvironmentConfig) -> None:
+def _recorded(spec: DataSpec) -> Mapping[str, Any]:
+    return spec.environment or {}
+
+
+def check_identity(spec: DataSpec, environment: EnvironmentConfig, registry: Registry) -> None:
     """Compare what changes task, pixels or time but no shape, before anything is started.
 
     Raises `VRLError` when the data is of another task, camera, render quality, action repeat, ...
     """
-    found = differences(spec, environment)
+    found = differences(spec, environment, registry)
     if not found:
         return
     words = {name: IDENTITY.get(name, name).replace("_", " ") for name in found}

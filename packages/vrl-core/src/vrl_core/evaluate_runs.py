@@ -115,9 +115,9 @@ def evaluate_run(folder: Path, request: EvaluationRequest, registry: Registry) -
     restored = restore(folder, registry, choose_device(request.device), request.checkpoint)
     overrides = parse_overrides(request.overrides)
     environment = evaluation_environment(restored, overrides, registry)
-    found = differences(restored.spec, environment)
+    found = differences(restored.spec, environment, registry)
     if not request.allow_mismatch:
-        check_identity(restored.spec, environment)
+        check_identity(restored.spec, environment, registry)
     lanes = max(1, min(LANES, request.episodes))
     with (
         EvaluationPool(environment, workers=request.workers, lanes=lanes) as pool,

@@ -182,7 +182,8 @@ def _run_config(
     for key in ("algorithm", "dataset", "environment"):
         # The run is resumed and repeated from any folder.
         values[key] = with_absolute_paths(values[key])
-    values["callbacks"] = _callbacks(parsed.callbacks, defaults.get("callbacks", ()), registry)
+    callbacks = _callbacks(parsed.callbacks, defaults.get("callbacks", ()), registry)
+    values["callbacks"] = tuple(map(with_absolute_paths, callbacks))
     if isinstance(parsed.environment, AsRecorded):
         values["environment"] = None
     values["plugins"] = registry.loaded_files

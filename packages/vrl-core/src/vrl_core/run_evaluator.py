@@ -32,7 +32,7 @@ class RunEvaluator:
         self.environment = run_environment(config, spec, registry)
         self._pool: EvaluationPool | None = None
         if self.environment is not None:
-            check_identity(spec, self.environment)
+            check_identity(spec, self.environment, registry)
 
     def __enter__(self) -> Self:
         """Start the environments, and compare them with the data."""

@@ -39,7 +39,7 @@ from vrl_core.registry import Registry
 from vrl_core.run_config import RunConfig
 from vrl_core.store_manifest import spec_from_data
 from vrl_core.training_state import TrainingState
-from vrl_core.writing import unwritable
+from vrl_core.writing import explained, unwritable
 
 CONFIG = "config.yaml"
 FACTS = "run.json"
@@ -147,8 +147,9 @@ class RunFolder:
         here = {name: value for name, value in facts.items() if name != "dataset"}
         resumed = [*known.get("resumed", []), {"step": state.step, **here}]
         self._write_facts({**known, "resumed": resumed})
-        self.metrics.truncate(state.step)
-        self.evaluations.truncate(state.step)
+        with explained(self.path):
+            self.metrics.truncate(state.step)
+            self.evaluations.truncate(state.step)
 
     def finish(self, step: int) -> None:
         """Note that training is over after `step` updates; phases may have ended early."""
@@ -204,8 +205,9 @@ class RunFolder:
                 warnings.warn(f"{error} Falling back to the one before it.")
                 damaged.append(path)
                 continue
-            for lost in damaged if set_aside else ():
-                lost.rename(_free_name(lost))
+            with explained(self.checkpoints):
+                for lost in damaged if set_aside else ():
+                    lost.rename(_free_name(lost))
             return found
         all_damaged = sorted({*damaged, *self.checkpoints.glob("step_*.damaged*")})
         if all_damaged:
