@@ -149,7 +149,7 @@ def vrl_penalties():
 def test_the_refusal_of_a_plugins_penalty_names_it_and_what_the_plugin_has(tmp_path):
     (tmp_path / "own_penalties.py").write_text(PLUGIN)
     module = import_file(tmp_path / "own_penalties.py")
-    with pytest.raises(VRLError, match=r"^own-misfit is a penalty on gaussian.*, own-fitting"):
+    with pytest.raises(VRLError, match=r"^own-misfit \(own_penalties\.Misfits\) is .*own-f"):
         OfflineDV2Config(penalty=module.Misfits())
 
 

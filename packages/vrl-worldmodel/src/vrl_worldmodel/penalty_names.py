@@ -9,9 +9,13 @@ from vrl_core.registry import Registry
 
 
 def name_of(penalty: PenaltyConfig) -> str:
-    """Return the name that a penalty is chosen by, or its class's if it has none."""
-    found = _registry(penalty).name_of(type(penalty))
-    return found[1] if found else type(penalty).__name__
+    """Return the name that a penalty is chosen by, with a plugin's class, which is to blame."""
+    cls = type(penalty)
+    found = _registry(penalty).name_of(cls)
+    if found and cls.__module__.startswith("vrl_worldmodel."):
+        return found[1]
+    place = f"{cls.__module__}.{cls.__name__}"
+    return f"{found[1]} ({place})" if found else place
 
 
 def fitting_names(penalty: PenaltyConfig, latent: str) -> list[str]:
