@@ -50,7 +50,11 @@ def random_imagination(horizon: int = 4, batch: int = 3) -> Imagination:
 def agent() -> ActorCritic:
     torch.manual_seed(0)
     config = OfflineDV2Config(
-        actor_layers=(8,), critic_layers=(8, 6), target_interval=3, learning_rate=1e-2
+        actor_layers=(8,),
+        critic_layers=(8, 6),
+        target_interval=3,
+        actor_learning_rate=1e-2,
+        critic_learning_rate=1e-2,
     )
     return ActorCritic(config, FEATURES, ACTIONS, CPU)
 

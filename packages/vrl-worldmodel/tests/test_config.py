@@ -214,6 +214,8 @@ def test_settings_of_a_model_that_cannot_be_meant_are_refused(setting, value):
         (OfflineDV2Config, "return_mix", 1.1),
         (OfflineDV2Config, "discount", -0.1),
         (OfflineDV2Config, "actor_layers", ()),
+        (OfflineDV2Config, "actor_learning_rate", -1e-4),
+        (OfflineDV2Config, "critic_learning_rate", math.nan),
         (LOMPOConfig, "imagination_horizon", 0),
         (LOMPOConfig, "real_share", 1.5),
         (LOMPOConfig, "imagined_capacity", 0),

@@ -37,6 +37,9 @@ def build(model_config, spec, seed: int = 0, **changes) -> OfflineDV2:
     return OfflineDV2Config(**(settings | changes)).build(spec, CPU)
 
 
+BOTH_RATES = {"actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2}
+
+
 def starts(learner: OfflineDV2, count: int = STARTS) -> LatentState:
     """States that the model might be in."""
     torch.manual_seed(3)
@@ -67,7 +70,7 @@ def freeze(learner: OfflineDV2) -> OfflineDV2:
 
 
 def test_each_phase_changes_its_own_networks(model_config, spec, make_batch) -> None:
-    learner = build(model_config, spec, learning_rate=1e-2, target_interval=2)
+    learner = build(model_config, spec, **BOTH_RATES, target_interval=2)
     before = snapshot(learner)
     learner.update_model(make_batch())
     assert moved(before, learner) == {"model"}
@@ -208,7 +211,8 @@ def test_actor_climbs_a_known_reward(model_config, spec, monkeypatch) -> None:
         model_config,
         spec,
         penalty=NoPenalty(),
-        learning_rate=2e-2,
+        actor_learning_rate=2e-2,
+        critic_learning_rate=2e-2,
         entropy_weight=0.0,
         target_interval=1,
     )
@@ -239,7 +243,7 @@ def test_actor_climbs_a_known_reward(model_config, spec, monkeypatch) -> None:
 
 def test_critic_learns_the_return_of_a_constant_reward(categorical, spec, monkeypatch) -> None:
     learner = build(
-        categorical, spec, penalty=NoPenalty(), learning_rate=1e-2, discount=0.5, target_interval=1
+        categorical, spec, penalty=NoPenalty(), **BOTH_RATES, discount=0.5, target_interval=1
     )
     freeze(learner)
     monkeypatch.setattr(

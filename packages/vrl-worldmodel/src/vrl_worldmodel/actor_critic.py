@@ -108,18 +108,20 @@ class ActorCritic:
         self.actor.to(device)
         self.critic.to(device)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
-        self.optimisers = {name: self._optimiser(getattr(self, name)) for name in self._TRAINED}
+        self.optimisers = {
+            "actor": self._optimiser(self.actor, config.actor_learning_rate),
+            "critic": self._optimiser(self.critic, config.critic_learning_rate),
+        }
         self.updates = torch.zeros((), dtype=torch.int64, device=device)
         """Updates made so far; on the device, where the target critic's copying reads it."""
 
-    _TRAINED = ("actor", "critic")
-    _NETWORKS = (*_TRAINED, "target_critic")
+    _NETWORKS = ("actor", "critic", "target_critic")
 
-    def _optimiser(self, network: nn.Module) -> ModuleOptimiser:
-        config, model = self.config, self.config.model
+    def _optimiser(self, network: nn.Module, learning_rate: float) -> ModuleOptimiser:
+        model = self.config.model
         return ModuleOptimiser(
             [network],
-            learning_rate=config.learning_rate,
+            learning_rate=learning_rate,
             epsilon=model.epsilon,
             weight_decay=model.weight_decay,
             clip=model.gradient_clip,

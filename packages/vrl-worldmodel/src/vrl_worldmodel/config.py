@@ -111,9 +111,12 @@ _SMALL: Mapping[str, Any] = {
     "reward_layers": (128, 128),
     "learning_rate": 1e-3,
 }
-"""For 64 px images and a few minutes on a laptop's CPU."""
+"""For 64 px images and half an hour on a laptop's CPU.
+
+Horizons, weights and temperature were chosen on cheetah-run's random data (`docs/results`).
+"""
 _SMALL_CATEGORICAL = WorldModelConfig(stochastic_size=16, classes=16, **_SMALL)
-_SMALL_GAUSSIAN = replace(_GAUSSIAN, stochastic_size=32, **_SMALL)
+_SMALL_GAUSSIAN = replace(_GAUSSIAN, stochastic_size=32, free_nats=1.0, **_SMALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,8 +219,10 @@ class OfflineDV2Config(WorldModelAlgorithmConfig):
     """Hidden layers of the actor."""
     critic_layers: tuple[int, ...] = (400, 400, 400, 400)
     """Hidden layers of the critic."""
-    learning_rate: float = 8e-5
-    """Adam's rate for actor and critic; epsilon, decay and clip are the model's."""
+    actor_learning_rate: float = 8e-5
+    """Adam's rate for the actor; epsilon, decay and clip are the model's."""
+    critic_learning_rate: float = 8e-5
+    """Adam's rate for the critic; epsilon, decay and clip are the model's."""
     entropy_weight: float = 1e-4
     """Weight of the actor's entropy."""
     target_interval: int = 100
@@ -231,7 +236,8 @@ class OfflineDV2Config(WorldModelAlgorithmConfig):
         require(self, "target_interval", least=1)
         require(self, "imagination_horizon", least=2)
         require(self, "return_mix", least=0, most=1)
-        require(self, "learning_rate", "entropy_weight", "minimum_std", least=0)
+        require(self, "actor_learning_rate", "critic_learning_rate", least=0)
+        require(self, "entropy_weight", "minimum_std", least=0)
         require_layers(self, "actor_layers", "critic_layers")
 
     def paper_updates(self, transitions: int) -> dict[str, int]:
@@ -257,11 +263,13 @@ class OfflineDV2Config(WorldModelAlgorithmConfig):
             ),
             "small": cls(
                 model=_SMALL_CATEGORICAL,
-                model_steps=6_000,
-                steps=5_000,
+                model_steps=3_000,
+                steps=1_000,
+                penalty=MeanDisagreement(weight=0.3),
+                imagination_horizon=15,  # with few updates, values reach no further by themselves
                 actor_layers=(128, 128),
                 critic_layers=(128, 128),
-                learning_rate=3e-4,
+                critic_learning_rate=3e-4,
             ),
         }
 
@@ -298,6 +306,8 @@ class LOMPOConfig(WorldModelAlgorithmConfig):
     """Imagined transitions that are kept, the newest; none keeps as many as there are real."""
     exploration_noise: float = 0.2
     """Standard deviation of the noise on a deterministic agent's imagined actions."""
+    initial_temperature: float = 1.0
+    """Weight of a soft agent's entropy at the start; it is tuned from there."""
     actor_layers: tuple[int, ...] = (256, 256, 256, 256)
     """Hidden layers of the actor."""
     critic_layers: tuple[int, ...] = (256, 256, 256)
@@ -313,6 +323,7 @@ class LOMPOConfig(WorldModelAlgorithmConfig):
         require(self, "batch_size", "imagine_every", "first_imagined", least=1)
         require(self, "real_share", "target_rate", least=0, most=1)
         require(self, "exploration_noise", "learning_rate", least=0)
+        require(self, "initial_temperature", least=1e-8)
         if self.imagined_capacity is not None:
             require(self, "imagined_capacity", least=1)
         require_layers(self, "actor_layers", "critic_layers")
@@ -326,15 +337,19 @@ class LOMPOConfig(WorldModelAlgorithmConfig):
         small = replace(
             paper,
             model=_SMALL_GAUSSIAN,
-            model_steps=6_000,
-            steps=10_000,
+            model_steps=3_000,
+            steps=6_000,
+            imagine_every=25,
             first_imagined=5_000,
+            imagined_capacity=20_000,
             batch_size=256,
+            initial_temperature=0.05,
             actor_layers=(256, 256),
             critic_layers=(256, 256),
         )
         if penalised:
             code = replace(code, penalty=LogProbStd(weight=5.0))
+            small = replace(small, penalty=LogProbStd(weight=0.3))
         return {"paper": paper, "reference-code": code, "small": small}
 
     def build(self, spec: DataSpec, device: torch.device) -> LOMPO:

@@ -37,6 +37,7 @@ class SoftAgent:
             learning_rate=config.learning_rate,
             discount=config.discount,
             target_rate=config.target_rate,
+            initial_temperature=config.initial_temperature,
         )
         self.learner = SoftActorCritic(
             settings,
