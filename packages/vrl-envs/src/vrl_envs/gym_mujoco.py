@@ -132,7 +132,7 @@ class GymMuJoCoEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
             raise VRLError(
                 f"The simulation of {self.config.task} diverged under the action "
                 f"{control.tolist()}. Actions lie in [-1, 1] and states must be near "
-                "ones that the body can have."
+                "ones that the body can have: reset it, or simulate from a state of the data."
             )
         velocity = (self.inner.data.qpos[:2] - before) / self.inner.dt
         if self.body != "ant":
