@@ -147,7 +147,7 @@ class Straightforward:
         self.dynamics_optimiser.zero_grad()
         loss.backward()
         self.dynamics_optimiser.step()
-        return loss.item()
+        return float(loss.item())
 
     @torch.no_grad()
     def roll_out(self, rollouts: int, length: int) -> None:
@@ -186,7 +186,8 @@ class Straightforward:
         normal = Normal(mean, log_std.clamp(-5, 2).exp())
         raw = normal.rsample()
         action = torch.tanh(raw)
-        density = normal.log_prob(raw) - torch.log(1 - action**2 + 1e-6)
+        density = normal.log_prob(raw)  # type: ignore[no-untyped-call]
+        density = density - torch.log(1 - action**2 + 1e-6)
         return action, density.sum(-1, keepdim=True)
 
     def update_policy(self) -> dict[str, float]:
@@ -225,5 +226,5 @@ class Straightforward:
     @staticmethod
     def _step(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
