@@ -10,9 +10,8 @@ from vrl_core.errors import VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
-from vrl_envs.collection import episode_streams
+from vrl_envs.collection import episode_streams, spread
 from vrl_envs.config import DMC, DMCDataset
-from vrl_envs.dmc_dataset import spread
 
 
 def tiny(folder, **settings):

@@ -104,6 +104,24 @@ def test_mixed_is_the_replay_with_the_tasks_rewards(tmp_path):
     np.testing.assert_allclose(capped[0].rewards, [1, 2, 3] - control, rtol=1e-5)
 
 
+def test_fewer_episodes_of_a_replay_are_spread_over_it(tmp_path):
+    note = {"reward_scale": 1.0, "days": 3}
+    write_state_replay(tmp_path / "replays/hiv.safetensors", replay(6, 2), note)
+    one = HIVDataset(quality="mixed", behaviours=str(tmp_path), days=3, episodes=1).build()
+    assert one[0].info["replay_episode"] == 1  # not the first, of the agent that knew nothing
+
+
+def test_fingerprints_follow_the_behaviours_and_the_scale_they_tell(tmp_path):
+    file = tmp_path / "replays/hiv.safetensors"
+    config = HIVDataset(quality="mixed", behaviours=str(tmp_path), days=3)
+    write_state_replay(file, replay(6, 2), {"reward_scale": 1.0, "days": 3})
+    before = config.fingerprint()
+    assert before["reward_scale"] == 1.0
+    assert before["versions"]["scipy"]
+    write_state_replay(file, replay(6, 2), {"reward_scale": 0.5, "days": 3})
+    assert config.fingerprint() != before
+
+
 def test_mixed_hiv_scales_its_rewards(tmp_path):
     recorded = {"reward_scale": 0.5, "observation": "log10", "doses": "continuous", "days": 3}
     write_state_replay(tmp_path / "replays/hiv.safetensors", replay(6, 2), recorded)

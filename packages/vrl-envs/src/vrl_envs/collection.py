@@ -26,3 +26,12 @@ def quality_of(quality: str, episodes: int, index: int) -> str:
     if quality != "medium_expert":
         return quality
     return "medium" if index < episodes // 2 else "expert"
+
+
+def spread(count: int, available: int) -> list[int]:
+    """Return `count` of `available` numbers in order, evenly spread.
+
+    An agent's first episodes are those in which it knew nothing: they are not what it saw while
+    it learnt.
+    """
+    return [(2 * index + 1) * available // (2 * count) for index in range(count)]

@@ -132,9 +132,11 @@ class DMCDataset(DatasetConfig):
     def fingerprint(self) -> Mapping[str, Any]:
         """Return what the episodes depend on: the behaviours that act, and the simulator too."""
         from vrl_core.fingerprint import describe
-        from vrl_envs.dmc_dataset import SIMULATORS, behaviour_files
+        from vrl_envs.behaviours.shipped import behaviour_files
+        from vrl_envs.dmc_dataset import SIMULATORS
 
-        return describe(self, files=behaviour_files(self), packages=SIMULATORS)
+        files = behaviour_files(self.task, self.quality, self.behaviours)
+        return describe(self, files=files, packages=SIMULATORS)
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -19,7 +19,7 @@ from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.shipped import policy_path, replay_path
-from vrl_envs.collection import episode_streams, qualities_in, quality_of
+from vrl_envs.collection import episode_streams, qualities_in, quality_of, spread
 from vrl_envs.config import DMC, DMCDataset
 from vrl_envs.dmc import DMCEnvironment
 
@@ -37,29 +37,9 @@ def open_dataset(config: DMCDataset) -> Dataset:
     return ReplayedEpisodes(config) if config.quality == "mixed" else CollectedEpisodes(config)
 
 
-def behaviour_files(config: DMCDataset) -> list[Path]:
-    """Return the files that a configuration's episodes are made with.
-
-    Raises `VRLError` when there is no such behaviour.
-    """
-    if config.quality == "mixed":
-        return [replay_path(config.task, config.behaviours)]
-    acting = [quality for quality in qualities_in(config.quality) if quality != "random"]
-    return [policy_path(config.task, quality, config.behaviours) for quality in acting]
-
-
 def default_episodes(quality: str) -> int:
     """Return the paper's number of episodes (V-D4RL, Table 5)."""
     return 2 * EPISODES if quality == "medium_expert" else EPISODES
-
-
-def spread(count: int, available: int) -> list[int]:
-    """Return `count` of `available` numbers in order, evenly spread.
-
-    An agent's first episodes are those in which it knew nothing: they are not what it saw while
-    it learnt.
-    """
-    return [(2 * index + 1) * available // (2 * count) for index in range(count)]
 
 
 class DMCEpisodes:

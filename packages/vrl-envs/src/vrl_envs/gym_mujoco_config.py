@@ -144,3 +144,9 @@ class GymMuJoCoDataset(DatasetConfig):
         from vrl_envs.state_dataset import open_state_dataset
 
         return open_state_dataset(self)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Return what the episodes depend on: the behaviours that act, and the simulator too."""
+        from vrl_envs.state_dataset import fingerprint
+
+        return fingerprint(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -67,7 +68,8 @@ class HIVDataset(DatasetConfig):
     """Behaviour: `random` (uniform actions), `mixed` (the replay of an agent while it learnt:
     MOPO's buffer), `medium`, `medium_expert` or `expert`."""
     episodes: int | None = None
-    """Episodes to collect; by default 100, of `mixed` all that the replay has."""
+    """Episodes to collect; by default 100, of `mixed` all that the replay has.
+    Fewer of it are spread evenly."""
     seed: int = 0
     """Seed of the behaviour's choices; the first state is always the same."""
     doses: Doses = "continuous"
@@ -119,3 +121,9 @@ class HIVDataset(DatasetConfig):
         from vrl_envs.state_dataset import open_state_dataset
 
         return open_state_dataset(self)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Return what the episodes depend on: the behaviours that act, and the simulator too."""
+        from vrl_envs.state_dataset import fingerprint
+
+        return fingerprint(self)

@@ -15,10 +15,11 @@ import numpy as np
 
 from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
+from vrl_core.fingerprint import describe as settings_and_files
 from vrl_envs.behaviours.policy import BehaviourPolicy
-from vrl_envs.behaviours.shipped import policy_path, replay_path
+from vrl_envs.behaviours.shipped import behaviour_files, policy_path, replay_path
 from vrl_envs.behaviours.state_replay import read_environment, read_state_replay
-from vrl_envs.collection import episode_streams, qualities_in, quality_of
+from vrl_envs.collection import episode_streams, qualities_in, quality_of, spread
 from vrl_envs.gym_mujoco_config import STANDARD_TASKS, GymMuJoCo, GymMuJoCoDataset, behaviour_task
 from vrl_envs.hiv_config import HIV, HIVDataset
 
@@ -38,6 +39,21 @@ def open_state_dataset(config: StateDatasetConfig) -> Dataset:
     if isinstance(config, HIVDataset):
         config = with_reward_scale(config)
     return ReplayedStates(config) if config.quality == "mixed" else CollectedStates(config)
+
+
+def fingerprint(config: StateDatasetConfig) -> dict[str, Any]:
+    """Return what a configuration's episodes depend on; of HIV the replay tells the scale.
+
+    Raises `VRLError` when there is no such behaviour.
+    """
+    task, folder = behaviour_task(config.task), config.behaviours
+    files = behaviour_files(task, config.quality, folder)
+    if isinstance(config, HIVDataset):
+        config = with_reward_scale(config)
+        simulator = "hiv"
+    else:
+        simulator = "gym-mujoco"
+    return settings_and_files(config, files=files, packages=SIMULATORS[simulator])
 
 
 def with_reward_scale(config: HIVDataset) -> HIVDataset:
@@ -127,6 +143,7 @@ class ReplayedStates:
                 f"{self.episodes} episodes of {config.task} 'mixed' were asked for; the replay of "
                 f"{source} has {available}. Ask for at most {available}."
             )
+        self.chosen = spread(self.episodes, available)
         self._require_same_settings(source)
         sizes = (self.replay.observations.shape[1], self.replay.actions.shape[1])
         self.spec = describe(config, *sizes)
@@ -135,8 +152,9 @@ class ReplayedStates:
         return self.episodes
 
     def __getitem__(self, index: int, /) -> Episode:
-        """Return episode `index` of the replay."""
+        """Return episode `index` of those chosen from the replay."""
         check_index(index, self.episodes)
+        index = self.chosen[index]
         episode = self.replay.episode(index, {"replay_episode": index, "behaviour": "mixed"})
         return replace(episode, rewards=self._rewards(index, episode).astype(np.float32))
 

@@ -9,6 +9,7 @@ import difflib
 from pathlib import Path
 
 from vrl_core.errors import VRLError
+from vrl_envs.collection import qualities_in
 from vrl_envs.gym_mujoco_config import TASKS as GYM_TASKS
 from vrl_envs.hiv_config import HIV_TASK
 
@@ -33,6 +34,17 @@ def replay_path(task: str, folder: str | Path | None = None) -> Path:
     if not path.is_file():
         raise _missing(task, "mixed", root)
     return path
+
+
+def behaviour_files(task: str, quality: str, folder: str | Path | None = None) -> list[Path]:
+    """Return the files that a quality's episodes are made with: policies, or a replay.
+
+    Raises `VRLError` when there is no such behaviour.
+    """
+    if quality == "mixed":
+        return [replay_path(task, folder)]
+    acting = [each for each in qualities_in(quality) if each != "random"]
+    return [policy_path(task, each, folder) for each in acting]
 
 
 def available(folder: str | Path | None = None) -> dict[str, tuple[str, ...]]:
