@@ -55,6 +55,17 @@ def test_the_same_cells_stand_in_the_terminal_and_in_markdown() -> None:
     assert "a policy" in text
 
 
+def test_a_narrow_terminal_wraps_names_and_cuts_no_number() -> None:
+    references = ReferenceReturns(random=0.0, expert=2000.0)
+    name = "offline-dv2, model_run /home/someone/runs/cheetah_run/offline-dv2/model"
+    row = result_row(name, [1234.5, 1835.5], runs=[0, 1], references=references)
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(results_table([row]))
+    text = console.export_text()
+    assert all(cell in text for cell in cells([row])[1][1:])
+    assert "…" not in text
+
+
 def test_numbers_are_written_to_a_useful_precision() -> None:
     assert [number(value) for value in (12345.6, 905.04, 1.234, 0.0, -3.21)] == [
         *("12,346", "905", "1.23", "0.00", "-3.21")

@@ -90,8 +90,10 @@ def results_table(rows: Sequence[ResultRow], title: str | None = None) -> Table:
         caption_justify="left",
     )
     header, *lines = cells(rows)
-    for index, name in enumerate(header):
-        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
+    first, *others = header
+    table.add_column(first, overflow="fold")  # long names are wrapped, numbers never cut
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
     for line in lines:
         table.add_row(*line)
     return table
