@@ -91,7 +91,10 @@ def _weave(
 
 
 class _Phased(torch.autograd.Function):
-    """`convolve_phases` forwards; backwards the library's own, which is the quicker one there."""
+    """`convolve_phases` forwards; backwards the library's own, which is the quicker one there.
+
+    But for the bias: the sum over a gradient takes the library as long as all the rest.
+    """
 
     @staticmethod
     def forward(context: Any, value: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -102,7 +105,8 @@ class _Phased(torch.autograd.Function):
     @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         value, weight = context.saved_tensors
-        gradients: tuple[Tensor | None, ...] = torch.ops.aten.convolution_backward(
+        needs_value, needs_weight, needs_bias = context.needs_input_grad
+        of_value, of_weight, _ = torch.ops.aten.convolution_backward(
             gradient,
             value,
             weight,
@@ -113,6 +117,6 @@ class _Phased(torch.autograd.Function):
             True,  # transposed
             [0, 0],
             1,
-            list(context.needs_input_grad),
+            [needs_value, needs_weight, False],
         )
-        return gradients
+        return of_value, of_weight, gradient.sum((0, 2, 3)) if needs_bias else None
