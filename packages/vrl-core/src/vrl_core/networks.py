@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+
+from vrl_core.stacked_layers import stacked_layers
 
 
 class StackedLinear(nn.Module):
@@ -28,13 +31,38 @@ class StackedLinear(nn.Module):
         return torch.baddbmm(self.bias, value, self.weight)
 
 
+class StackedMLP(nn.Sequential):
+    """Networks evaluated together: all layers at once where they are affine ones and ReLU alone.
+
+    Under autocast, and with other layers between, they are applied one by one.
+    """
+
+    def forward(self, value: Tensor, *, constant: bool = False) -> Tensor:
+        """Map `(member, batch, inputs)` to `(member, batch, outputs)`.
+
+        `constant` says that nobody will ask for the weights' gradients, which then cost nothing.
+        """
+        kinds = {type(layer) for layer in self}
+        if kinds != {StackedLinear, nn.ReLU} or torch.is_autocast_enabled(value.device.type):
+            return cast("Tensor", super().forward(value))  # type: ignore[no-untyped-call]
+        affine = [layer for layer in self if isinstance(layer, StackedLinear)]
+        weights: list[Tensor] = [each.weight for each in affine]
+        biases: list[Tensor] = [each.bias for each in affine]
+        if constant:
+            weights, biases = (
+                [each.detach() for each in weights],
+                [each.detach() for each in biases],
+            )
+        return stacked_layers(value, weights, biases, "relu")
+
+
 def stacked_mlp(
     members: int,
     sizes: Sequence[int],
     *,
     layer_norm: bool = False,
     activation: type[nn.Module] = nn.ReLU,
-) -> nn.Sequential:
+) -> StackedMLP:
     """Build `members` networks with layer widths `sizes`, evaluated together.
 
     `layer_norm` normalises every hidden layer before its activation (no learnt scale).
@@ -46,7 +74,7 @@ def stacked_mlp(
             layers.append(nn.LayerNorm(outputs, elementwise_affine=False))
         layers.append(activation())
     layers.append(StackedLinear(members, sizes[-2], sizes[-1]))
-    return nn.Sequential(*layers)
+    return StackedMLP(*layers)
 
 
 def mlp(sizes: Sequence[int], *, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:

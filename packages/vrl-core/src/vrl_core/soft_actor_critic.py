@@ -126,10 +126,12 @@ class SoftActorCritic(nn.Module):
             )
         }
 
-    def values(self, critic: nn.Module, observation: Tensor, action: Tensor) -> Tensor:
-        """Return both critics' values of a batch, `(2, batch)`."""
+    def values(
+        self, critic: nn.Module, observation: Tensor, action: Tensor, *, constant: bool = False
+    ) -> Tensor:
+        """Return both critics' values of a batch, `(2, batch)`; `constant` as in `StackedMLP`."""
         inputs = torch.cat((observation, action), -1).expand(2, -1, -1)
-        value: Tensor = critic(inputs)
+        value: Tensor = critic(inputs, constant=constant)
         return value.squeeze(-1)
 
     def critic_loss(self, batch: StateBatch) -> tuple[Tensor, Metrics]:
@@ -149,7 +151,7 @@ class SoftActorCritic(nn.Module):
     def actor_loss(self, batch: StateBatch) -> tuple[Tensor, Tensor]:
         """`temperature * log pi - min_i Q_i`, batch mean; also the log densities `(batch,)`."""
         action, log_density = self.actor.sample(batch.observation)
-        value = self.values(self.critic, batch.observation, action).amin(0)
+        value = self.values(self.critic, batch.observation, action, constant=True).amin(0)
         loss = (self.log_temperature.exp().detach() * log_density - value).mean()
         return loss, log_density.detach()
 

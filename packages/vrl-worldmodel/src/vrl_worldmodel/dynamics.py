@@ -13,10 +13,11 @@ from itertools import pairwise
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import normalize, silu, softplus
+from torch.nn.functional import normalize, softplus
 
 from vrl_core.networks import StackedLinear
 from vrl_core.protocols import Metrics
+from vrl_core.stacked_layers import stacked_layers
 from vrl_worldmodel.mopo_config import DynamicsConfig
 
 MemberInputs = Float[Tensor, "member batch input"]
@@ -64,10 +65,6 @@ class EnsembleLayer(StackedLinear):
         # Copies: the vectors change in place before the gradient is taken of the next update.
         left, right = self.left.clone(), self.right.clone()
         return self.weight / (left.transpose(1, 2) @ self.weight @ right)
-
-    def forward(self, value: Tensor) -> Tensor:
-        """Map `(member, batch, inputs)` to `(member, batch, outputs)`."""
-        return torch.baddbmm(self.bias, value, self.used_weight())
 
 
 class ProbabilisticEnsemble(nn.Module):
@@ -126,13 +123,15 @@ class ProbabilisticEnsemble(nn.Module):
 
     def outputs(self, inputs: MemberInputs) -> tuple[MemberOutputs, MemberOutputs]:
         """Return mean and log variance of standardised inputs' change of state and reward."""
-        value = inputs
-        for layer in self.hidden:
-            value = silu(layer(value), inplace=not torch.is_grad_enabled())
+        *hidden, mean_head, variance_head = self.layers()
         # Both heads at once: their outputs are few beside the layer that both read.
-        weight = torch.cat((self.mean_head.used_weight(), self.variance_head.weight), -1)
-        bias = torch.cat((self.mean_head.bias, self.variance_head.bias), -1)
-        mean, raw = torch.baddbmm(bias, value, weight).chunk(2, -1)
+        heads = torch.cat((mean_head.used_weight(), variance_head.used_weight()), -1)
+        weights = [*(layer.used_weight() for layer in hidden), heads]
+        biases = [
+            *(layer.bias for layer in hidden),
+            torch.cat((mean_head.bias, variance_head.bias), -1),
+        ]
+        mean, raw = stacked_layers(inputs, weights, biases, "silu").chunk(2, -1)
         return mean, self.bounded(raw)
 
     def bounded(
