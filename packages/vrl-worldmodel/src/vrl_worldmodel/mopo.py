@@ -9,6 +9,7 @@ in states of the data and follow the policy for a few steps; each batch is 5% re
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,9 +22,11 @@ from vrl_core.replay import Replay
 from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig
 from vrl_worldmodel.dynamics import ProbabilisticEnsemble
 from vrl_worldmodel.dynamics_data import STATE, step_rows
+from vrl_worldmodel.dynamics_source import read_dynamics, require_fitting
 from vrl_worldmodel.dynamics_training import DynamicsTrainer
 from vrl_worldmodel.model_replay import TransitionPool, joined, real_transitions
 from vrl_worldmodel.model_rollouts import LearnedModel
+from vrl_worldmodel.model_source import ModelSource
 from vrl_worldmodel.mopo_config import (
     MBPOConfig,
     MOPOConfig,
@@ -44,6 +47,7 @@ class MOPO:
 
     def __init__(self, config: MOPOConfig, spec: DataSpec, device: torch.device) -> None:
         self.config = config
+        self.spec = spec
         self.device = device
         self.state_size = state_size(spec, type(config).__name__.removesuffix("Config"))
         self.action_size = spec.action_size
@@ -55,6 +59,10 @@ class MOPO:
         )
         ensemble = ProbabilisticEnsemble(config.dynamics, self.state_size, self.action_size)
         self.trainer = DynamicsTrainer(config.dynamics, ensemble.to(device), device)
+        self.dynamics_source: ModelSource | None = None
+        """Where the ensemble was trained, if not here."""
+        if config.dynamics_run is not None and config.dynamics_run.exists():
+            require_fitting(config.dynamics_run, config.dynamics, spec)
         self.model = LearnedModel(
             ensemble=ensemble,
             penalty=build_penalty(config.penalty, spec, device),
@@ -80,7 +88,7 @@ class MOPO:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The dynamics' phase, unless nothing is imagined, and the policy's.
+        """The dynamics' phase, unless nothing is imagined or it is another run's; the policy's.
 
         The dynamics draw their batches themselves, each member its own, so that the loop's are
         asked to be as small as can be.
@@ -105,14 +113,23 @@ class MOPO:
             prepare=self.trainer.prepare,
             refresh=self.trainer.refresh,
         )
-        return (dynamics, policy) if self.imagined_count else (policy,)
+        trains = self.imagined_count and self.config.dynamics_run is None
+        return (dynamics, policy) if trains else (policy,)
 
     def prepare_policy(self, replay: Replay, seed: int) -> None:
         """Find the states of the data from which rollouts begin: all that a step begins in."""
         if not self.trainer.finished and self.imagined_count:
-            self.trainer.prepare(replay, seed)
+            if self.config.dynamics_run is None:
+                self.trainer.prepare(replay, seed)
+            else:
+                self._read_dynamics(self.config.dynamics_run)
         self._states = replay.read(STATE, 0, replay.rows)
         self._starts = step_rows(replay.episodes, replay.device)
+
+    def _read_dynamics(self, run: Path) -> None:
+        # Only now: a trained policy acts without the run that its ensemble came from.
+        state, self.dynamics_source = read_dynamics(run, self.config.dynamics, self.spec)
+        self.trainer.load_state_dict(state)
 
     def imagine(self, update: int) -> None:  # noqa: ARG002
         """Roll out from states of the data; before the first update, finish the dynamics."""
@@ -160,7 +177,9 @@ class MOPO:
 
     def state_dict(self) -> dict[str, Any]:
         """Return dynamics, agent, their optimisers and the imagined transitions."""
+        source = self.dynamics_source
         return {
+            "dynamics_source": None if source is None else source.to_data(),
             "dynamics": self.trainer.state_dict(),
             "agent": dict(self.agent.state_dict()),
             "optimisers": {
@@ -172,6 +191,8 @@ class MOPO:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state_dict`; raises `VRLError` if its sizes are others."""
+        source = state["dynamics_source"]
+        self.dynamics_source = None if source is None else ModelSource(**source)
         self.trainer.load_state_dict(state["dynamics"])
         self.agent.load_state_dict(state["agent"])
         for name, optimiser in self.agent.optimisers.items():

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError
@@ -89,6 +90,8 @@ class MOPOConfig(AlgorithmConfig):
     """Sizes and training of the ensemble."""
     dynamics_steps: int = 1_000_000
     """Most updates of the ensemble; it stops when its hold-out does (`dynamics.patience`)."""
+    dynamics_run: Path | None = None
+    """Run whose trained ensemble is used; there is then no phase for it."""
     penalty: PenaltyConfig = MaxStd()
     """Estimate of the model's error that is taken off the imagined reward.
 
