@@ -7,6 +7,7 @@ from gymnasium.utils.env_checker import check_env
 import vrl_envs.plugin
 from vrl_core.config import from_data, to_data
 from vrl_core.errors import VRLError
+from vrl_core.evaluate import RandomPolicy, evaluate
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment
 from vrl_envs import metaworld_versions
@@ -100,6 +101,13 @@ def test_the_horizon_truncates_and_cuts_the_last_repeat():
     ends = [env.step(np.zeros(4))[2:4] for _ in range(3)]
     assert ends == [(False, False), (False, False), (False, True)]
     assert env.inner.curr_path_length == 5
+
+
+def test_evaluation_counts_successes():
+    config = MetaWorld(observation="state", horizon=4)
+    found = evaluate(RandomPolicy(4), config, episodes=2, seed=0, workers=0)
+    assert found.successes is not None
+    assert (found.successes.tolist(), found.lengths.tolist()) == ([False] * 2, [2] * 2)
 
 
 def test_every_camera_is_upright_once_turned():
