@@ -15,6 +15,7 @@ HEAVY = (
     "gymnasium",
     "mujoco",
     "dm_control",
+    "metaworld",
     "h5py",
     "matplotlib",
     "huggingface_hub",

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from vrl_core.data_statistics import (
     return_statistics,
     statistics_json,
     statistics_markdown,
+    success_rate,
 )
 from vrl_core.store import Store
 
@@ -39,3 +41,22 @@ def test_a_store_as_markdown_and_json(counting_store: Store):
     assert data["mean"] == pytest.approx(sum(returns) / 3)
     assert data["maximum"] == 30
     assert data["timesteps"] == 6 + 7 + 8
+    assert data["success"] is None
+
+
+def test_success_is_the_share_of_episodes_that_tell_of_it(counting_store: Store):
+    assert success_rate([{"success": True}, {"success": False}, {"success": False}]) == 1 / 3
+    assert success_rate([{"success": True}, {}]) is None
+    assert success_rate([]) is None
+    manifest = counting_store.manifest
+    episodes = tuple(
+        replace(episode, info={"success": number < 2})
+        for number, episode in enumerate(manifest.episodes)
+    )
+    telling = Store(
+        counting_store.path, replace(manifest, episodes=episodes), dict(counting_store.fields)
+    )
+    header, _, silent, line = statistics_markdown([counting_store, telling]).splitlines()
+    assert header.endswith("| Max. | Success |")
+    assert silent.endswith("|  |")
+    assert line.endswith("| 66.7% |")

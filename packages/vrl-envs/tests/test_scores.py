@@ -20,7 +20,8 @@ def test_scores_by_hand():
 
 
 def test_plugin_and_configurations_import_nothing_heavy():
-    heavy = {"torch", "numpy", "gymnasium", "mujoco", "dm_control", "h5py", "huggingface_hub"}
+    heavy = {"torch", "numpy", "gymnasium", "mujoco", "dm_control", "metaworld", "h5py"}
+    heavy |= {"huggingface_hub"}
     code = f"import sys, vrl_envs.plugin; print(sorted({heavy!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -1,12 +1,12 @@
 """Returns of stores, in the columns of V-D4RL's Tables 5 and 6 (Appendix A).
 
-Timesteps  Mean  Std. Dev.  Min.  P25  Median  P75  Max.
+Timesteps  Mean  Std. Dev.  Min.  P25  Median  P75  Max.  and Success where the episodes tell of it
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,28 @@ def store_statistics(store: Store) -> ReturnStatistics:
     return return_statistics(store.returns, store.lengths)
 
 
+def success_rate(infos: Sequence[Mapping[str, Any]]) -> float | None:
+    """Share of episodes whose info has a true `success`; None unless each says whether."""
+    told = [bool(info["success"]) for info in infos if "success" in info]
+    return sum(told) / len(told) if told and len(told) == len(infos) else None
+
+
+def store_success(store: Store) -> float | None:
+    """Share of a store's successful episodes, if they tell; reads the manifest only."""
+    return success_rate([episode.info for episode in store.manifest.episodes])
+
+
+def statistics_lines(stores: Sequence[Store]) -> list[list[str]]:
+    """Return the header and a line of texts a store; Success is left out where none tells."""
+    header, lines = ["Task", "Dataset", *COLUMNS], [statistics_cells(store) for store in stores]
+    rates = [store_success(store) for store in stores]
+    if any(rate is not None for rate in rates):
+        header = [*header, "Success"]
+        for line, rate in zip(lines, rates, strict=True):
+            line.append("" if rate is None else f"{100 * rate:.1f}%")
+    return [header, *lines]
+
+
 def statistics_cells(store: Store) -> list[str]:
     """Return a store's row of the table: its task, its behaviour, and the columns as text."""
     numbers = store_statistics(store)
@@ -92,19 +114,19 @@ def statistics_table(stores: Sequence[Store]) -> Table:
     from rich.table import Table
 
     table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, name in enumerate(("Task", "Dataset", *COLUMNS)):
+    header, *lines = statistics_lines(stores)
+    for index, name in enumerate(header):
         table.add_column(name, justify="left" if index < 2 else "right", no_wrap=True)
-    for store in stores:
-        table.add_row(*statistics_cells(store))
+    for line in lines:
+        table.add_row(*line)
     return table
 
 
 def statistics_markdown(stores: Sequence[Store]) -> str:
     """Return the table in Markdown."""
-    header = ["Task", "Dataset", *COLUMNS]
-    rule = [":--", ":--", *["--:"] * len(COLUMNS)]
-    lines = [header, rule, *(statistics_cells(store) for store in stores)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    header, *lines = statistics_lines(stores)
+    rule = [":--", ":--", *["--:"] * (len(header) - 2)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [header, rule, *lines]) + "\n"
 
 
 def statistics_json(stores: Sequence[Store]) -> str:
@@ -121,4 +143,5 @@ def _described(store: Store) -> dict[str, Any]:
         "source": spec.source,
         "bytes": store.size,
         **asdict(store_statistics(store)),
+        "success": store_success(store),
     }

@@ -145,7 +145,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise unknown_name(f"value of {name}", value, choices)
 
 
-def check_at_least(name: str, value: int, least: int) -> None:
+def check_at_least(name: str, value: float, least: float) -> None:
     """Raise `VRLError` for a number below the least sensible one."""
     if value < least:
         raise VRLError(f"{name} is {value}; it must be at least {least}.")

@@ -7,8 +7,6 @@ be resumed, and the store's bytes do not depend on either.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,13 +17,21 @@ from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.shipped import policy_path, replay_path
-from vrl_envs.collection import episode_streams, qualities_in, quality_of, spread
-from vrl_envs.config import DMC, DMCDataset
+from vrl_envs.collection import (
+    check_index,
+    environment_data,
+    episode_streams,
+    qualities_in,
+    quality_of,
+    run_episode,
+    spread,
+    uniform_action,
+)
+from vrl_envs.config import DMCDataset
 from vrl_envs.dmc import DMCEnvironment
 
 EPISODES = 200
 SIMULATORS = ("dm_control", "mujoco")
-Act = Callable[[np.ndarray], np.ndarray]
 
 
 def open_dataset(config: DMCDataset) -> Dataset:
@@ -54,11 +60,6 @@ class DMCEpisodes:
     def __len__(self) -> int:
         return self.episodes
 
-    def check_index(self, index: int) -> None:
-        """Raise `IndexError` outside the dataset, as sequences do."""
-        if not 0 <= index < self.episodes:
-            raise IndexError(f"episode {index} of {self.episodes}")
-
     def close(self) -> None:
         """Free the simulator and its renderer."""
         self.environment.close()
@@ -77,16 +78,16 @@ class CollectedEpisodes(DMCEpisodes):
 
     def __getitem__(self, index: int, /) -> Episode:
         """Act out episode `index`."""
-        self.check_index(index)
+        check_index(index, self.episodes)
         quality = quality_of(self.config.quality, len(self), index)
         seed, noise = episode_streams(self.config.seed, index)
         policy = self.policies.get(quality)
         size = self.spec.action_size
 
-        def act(state: np.ndarray) -> np.ndarray:
+        def act(_observation: Any) -> np.ndarray:
             if policy is None:
-                return noise.uniform(-1, 1, size).astype(np.float32)
-            return policy.sample(state, noise)
+                return uniform_action(noise, size)
+            return policy.sample(self.environment.state(), noise)
 
         return run_episode(self.environment, seed, act, {"seed": seed, "behaviour": quality})
 
@@ -115,7 +116,7 @@ class ReplayedEpisodes(DMCEpisodes):
 
     def __getitem__(self, index: int, /) -> Episode:
         """Draw episode `index` of those chosen from the replay."""
-        self.check_index(index)
+        check_index(index, self.episodes)
         index = self.chosen[index]
         steps = len(self.replay.rewards[index])
         return Episode(
@@ -126,36 +127,6 @@ class ReplayedEpisodes(DMCEpisodes):
             truncations=np.arange(steps) == steps - 1,
             info={"replay_episode": index, "behaviour": "mixed"},
         )
-
-
-def run_episode(
-    environment: DMCEnvironment, seed: int, act: Act, info: dict[str, Any] | None = None
-) -> Episode:
-    """Let `act`, from a state vector to an action, play the episode of a seed."""
-    observation, _ = environment.reset(seed=seed)
-    observations, actions, rewards, ends = [observation], [], [], [(False, False)]
-    while not any(ends[-1]):
-        actions.append(act(environment.state()))
-        observation, reward, terminated, truncated, _ = environment.step(actions[-1])
-        observations.append(observation)
-        rewards.append(reward)
-        ends.append((terminated, truncated))
-    return Episode(
-        observations=stack_fields(observations, environment.config),
-        actions=np.stack(actions),
-        rewards=np.array(rewards, np.float32),
-        terminations=np.array([terminated for terminated, _ in ends[1:]]),
-        truncations=np.array([truncated for _, truncated in ends[1:]]),
-        info=info or {},
-    )
-
-
-def stack_fields(observations: list[Any], config: DMC) -> dict[str, np.ndarray]:
-    """Stack an episode's observations, field by field, into `(time, ...)`."""
-    if config.observation == "both":
-        names = ("image", "state")
-        return {name: np.stack([fields[name] for fields in observations]) for name in names}
-    return {"image" if config.observation == "pixels" else "state": np.stack(observations)}
 
 
 def read_policy(config: DMCDataset, quality: str, environment: DMCEnvironment) -> BehaviourPolicy:
@@ -178,14 +149,12 @@ def describe(config: DMCDataset, environment: DMCEnvironment) -> DataSpec:
         "state": FieldSpec((environment.state_size,), "float32"),
     }
     names = {"pixels": ("image",), "state": ("state",), "both": ("image", "state")}
-    settings = config.environment()
     has_images = config.observation != "state"
     return DataSpec(
         task=config.task,
         observations={name: fields_of[name] for name in names[config.observation]},
         action_size=environment.action_size,
-        environment={"name": "dmc"}
-        | {field.name: getattr(settings, field.name) for field in fields(settings)},
+        environment=environment_data("dmc", config.environment()),
         action_repeat=config.action_repeat,
         render_quality=config.rendering if has_images else None,
         behaviour=config.quality,

@@ -6,6 +6,7 @@ from vrl_core.hooks import DatasetConfig, EnvironmentConfig, hookimpl
 from vrl_envs.config import DMC, DMCDataset
 from vrl_envs.gym_mujoco_config import GymMuJoCo, GymMuJoCoDataset
 from vrl_envs.hiv_config import HIV, HIVDataset
+from vrl_envs.metaworld_config import MetaWorld, MetaWorldDataset
 from vrl_envs.readers.d4rl_config import D4RL
 from vrl_envs.readers.minari_config import Minari
 from vrl_envs.readers.vd4rl_config import VD4RL
@@ -15,7 +16,7 @@ from vrl_envs.relabelling_config import Relabelled
 @hookimpl
 def vrl_environments() -> Mapping[str, type[EnvironmentConfig]]:
     """Name the environments."""
-    return {"dmc": DMC, "gym-mujoco": GymMuJoCo, "hiv": HIV}
+    return {"dmc": DMC, "gym-mujoco": GymMuJoCo, "hiv": HIV, "metaworld": MetaWorld}
 
 
 @hookimpl
@@ -25,6 +26,7 @@ def vrl_datasets() -> Mapping[str, type[DatasetConfig]]:
         "dmc": DMCDataset,
         "gym-mujoco": GymMuJoCoDataset,
         "hiv": HIVDataset,
+        "metaworld": MetaWorldDataset,
         "v-d4rl": VD4RL,
         "d4rl": D4RL,
         "minari": Minari,

@@ -61,13 +61,27 @@ MAXIMUM_GEOMS = 10_000
 """Room for drawn bodies, the simulator's own default."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class FreeCamera:
+    """A camera of no model: it stands still and looks at a point of the world."""
+
+    target: tuple[float, float, float]
+    """Point in the middle of the image, in metres."""
+    distance: float
+    """Metres from that point."""
+    azimuth: float
+    """Direction of the view around the vertical, in degrees."""
+    elevation: float
+    """Direction of the view above the horizontal, in degrees; negative looks down."""
+
+
 @dataclass(frozen=True)
 class RendererKey:
     """What renderers must share to be one: the model, the picture, and the thread that draws."""
 
     task: str
     size: int
-    camera: int
+    camera: int | FreeCamera
     quality: str
     thread: int
 
@@ -75,7 +89,7 @@ class RendererKey:
 class SceneRenderer:
     """Draws the states of one model, seen by one camera, at one size and quality."""
 
-    def __init__(self, model: Any, size: int, camera: int, quality: str) -> None:
+    def __init__(self, model: Any, size: int, camera: int | FreeCamera, quality: str) -> None:
         """Create the OpenGL context. `model` is a `mujoco.MjModel`."""
         self._size, settings = size, QUALITIES[quality]
         self._gl = _drawing_context()(max_width=size, max_height=size)
@@ -128,7 +142,9 @@ class SharedRenderer:
     _renderers: dict[RendererKey, SceneRenderer] = {}  # noqa: RUF012 - the process's renderers
     _users: dict[RendererKey, int] = {}  # noqa: RUF012
 
-    def __init__(self, task: str, model: Any, size: int, camera: int, quality: str) -> None:
+    def __init__(
+        self, task: str, model: Any, size: int, camera: int | FreeCamera, quality: str
+    ) -> None:
         """Join the renderer of these settings, or create it.
 
         Raises `VRLError` when the machine cannot draw or the model has no such camera.
@@ -199,8 +215,14 @@ def _settings_of(model: Any, size: int, quality: RenderQuality) -> Iterator[None
             setattr(group, name, value)
 
 
-def _camera(model: Any, camera: int) -> Any:
+def _camera(model: Any, camera: int | FreeCamera) -> Any:
     view = wrapper.MjvCamera()
+    if isinstance(camera, FreeCamera):
+        view.type = mujoco.mjtCamera.mjCAMERA_FREE
+        view.lookat[:] = camera.target
+        view.distance = camera.distance
+        view.azimuth, view.elevation = camera.azimuth, camera.elevation
+        return view
     view.fixedcamid = camera
     if camera == -1:
         view.type = mujoco.mjtCamera.mjCAMERA_FREE
@@ -210,8 +232,8 @@ def _camera(model: Any, camera: int) -> Any:
     return view
 
 
-def _check_camera(task: str, model: Any, camera: int) -> None:
-    if not -1 <= camera < model.ncam:
+def _check_camera(task: str, model: Any, camera: int | FreeCamera) -> None:
+    if not isinstance(camera, FreeCamera) and not -1 <= camera < model.ncam:
         names = ", ".join(f"{i} ({model.camera(i).name or 'unnamed'})" for i in range(model.ncam))
         raise VRLError(
             f"{task} has no camera {camera}. It has {names or 'no fixed camera'}, "

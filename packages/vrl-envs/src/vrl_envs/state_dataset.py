@@ -19,8 +19,17 @@ from vrl_core.fingerprint import describe as settings_and_files
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.shipped import behaviour_files, policy_path, replay_path
 from vrl_envs.behaviours.state_replay import read_environment, read_state_replay
-from vrl_envs.collection import episode_streams, qualities_in, quality_of, spread
-from vrl_envs.gym_mujoco_config import STANDARD_TASKS, GymMuJoCo, GymMuJoCoDataset, behaviour_task
+from vrl_envs.collection import (
+    check_index,
+    environment_data,
+    episode_streams,
+    qualities_in,
+    quality_of,
+    run_episode,
+    spread,
+    uniform_action,
+)
+from vrl_envs.gym_mujoco_config import STANDARD_TASKS, GymMuJoCoDataset, behaviour_task
 from vrl_envs.hiv_config import HIV, HIVDataset
 
 StateDatasetConfig = GymMuJoCoDataset | HIVDataset
@@ -116,10 +125,10 @@ class CollectedStates:
 
         def act(state: np.ndarray) -> np.ndarray:
             if policy is None:
-                return noise.uniform(-1, 1, size).astype(np.float32)
+                return uniform_action(noise, size)
             return policy.sample(state, noise)
 
-        return play(self.environment, seed, act, {"seed": seed, "behaviour": quality})
+        return run_episode(self.environment, seed, act, {"seed": seed, "behaviour": quality})
 
     def close(self) -> None:
         """Free the simulator."""
@@ -181,35 +190,9 @@ class ReplayedStates:
                 )
 
 
-def play(environment: Any, seed: int, act: Any, info: dict[str, Any] | None = None) -> Episode:
-    """Let `act`, from an observation to an action, play the episode of a seed."""
-    observation, _ = environment.reset(seed=seed)
-    observations, actions, rewards, ended = [observation], [], [], [(False, False)]
-    while not any(ended[-1]):
-        actions.append(act(observations[-1]))
-        observation, reward, terminated, truncated, _ = environment.step(actions[-1])
-        observations.append(observation)
-        rewards.append(reward)
-        ended.append((terminated, truncated))
-    return Episode(
-        observations={"state": np.stack(observations)},
-        actions=np.stack(actions),
-        rewards=np.array(rewards, np.float32),
-        terminations=np.array([terminated for terminated, _ in ended[1:]]),
-        truncations=np.array([truncated for _, truncated in ended[1:]]),
-        info=info or {},
-    )
-
-
 def sizes_of(environment: Any) -> tuple[int, int]:
     """Return the numbers in an observation and in an action."""
     return environment.observation_space.shape[0], environment.action_space.shape[0]
-
-
-def check_index(index: int, episodes: int) -> None:
-    """Raise `IndexError` outside a dataset, as sequences do."""
-    if not 0 <= index < episodes:
-        raise IndexError(f"episode {index} of {episodes}")
 
 
 def read_policy(config: StateDatasetConfig, quality: str, spec: DataSpec) -> BehaviourPolicy:
@@ -226,23 +209,15 @@ def read_policy(config: StateDatasetConfig, quality: str, spec: DataSpec) -> Beh
     return policy
 
 
-def environment_data(settings: GymMuJoCo | HIV) -> dict[str, Any]:
-    """Return an environment's settings as data, under its registered name."""
-    name = "hiv" if isinstance(settings, HIV) else "gym-mujoco"
-    return {"name": name} | {
-        field.name: getattr(settings, field.name) for field in fields(settings)
-    }
-
-
 def describe(config: StateDatasetConfig, state_size: int, action_size: int) -> DataSpec:
     """Describe the dataset for its store's manifest."""
-    environment = environment_data(config.environment())
-    packages = (*SIMULATORS[environment["name"]], "numpy", "vrl-envs")
+    name = "hiv" if isinstance(config, HIVDataset) else "gym-mujoco"
+    packages = (*SIMULATORS[name], "numpy", "vrl-envs")
     return DataSpec(
         task=config.task,
         observations={"state": FieldSpec((state_size,), "float32")},
         action_size=action_size,
-        environment=environment,
+        environment=environment_data(name, config.environment()),
         behaviour=config.quality,
         seed=config.seed,
         source="VRL",
