@@ -1,16 +1,33 @@
-"""How episodes are seeded, whatever they are collected from."""
+"""How episodes are seeded and who acts in them, whatever they are collected from.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _COLLECTION = 0x636F6C6C
 """Sets collection's seeds apart from evaluation's, so that no policy is judged on first states
 that are in its data."""
 
+HALVES: Mapping[str, tuple[str, str]] = {
+    "medium_expert": ("medium", "expert"),
+    "random_expert": ("random", "expert"),
+}
+"""Datasets of two behaviours, half the episodes of each."""
+ROUNDING = 1e-9
+"""So that ten times a tenth is one."""
+
 
 def episode_streams(seed: int, index: int) -> tuple[int, np.random.Generator]:
     """Return an episode's reset seed and the generator of its behaviour's choices."""
+    import numpy as np
+
     sequence = np.random.SeedSequence((_COLLECTION, seed, index))
     reset = int(sequence.generate_state(1, np.uint32)[0] >> 1)
     return reset, np.random.Generator(np.random.PCG64(sequence.spawn(1)[0]))
@@ -18,14 +35,23 @@ def episode_streams(seed: int, index: int) -> tuple[int, np.random.Generator]:
 
 def qualities_in(quality: str) -> tuple[str, ...]:
     """Return the behaviours that act in a dataset."""
-    return ("medium", "expert") if quality == "medium_expert" else (quality,)
+    return HALVES.get(quality, (quality,))
 
 
 def quality_of(quality: str, episodes: int, index: int) -> str:
-    """Return who acts in an episode: of medium-expert, medium in the first half."""
-    if quality != "medium_expert":
-        return quality
-    return "medium" if index < episodes // 2 else "expert"
+    """Return who acts in an episode: of two behaviours, the first in the first half."""
+    acting = qualities_in(quality)
+    return acting[block_of(len(acting), episodes, index)]
+
+
+def block_of(blocks: int, episodes: int, index: int) -> int:
+    """Return which of several blocks, of equally many as nearly as can be, an episode is in."""
+    return -(-(index + 1) * blocks // episodes) - 1
+
+
+def belongs_to_share(share: float, index: int) -> bool:
+    """Return whether an episode is one of a share that is spread evenly over all of them."""
+    return int((index + 1) * share + ROUNDING) > int(index * share + ROUNDING)
 
 
 def spread(count: int, available: int) -> list[int]:

@@ -8,7 +8,7 @@ be resumed, and the store's bytes do not depend on either.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,18 @@ from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.shipped import policy_path, replay_path
-from vrl_envs.collection import episode_streams, qualities_in, quality_of, spread
+from vrl_envs.collection import (
+    HALVES,
+    belongs_to_share,
+    block_of,
+    episode_streams,
+    qualities_in,
+    quality_of,
+    spread,
+)
 from vrl_envs.config import DMC, DMCDataset
 from vrl_envs.dmc import DMCEnvironment
+from vrl_envs.dmc_shift import NONE, STOCK
 
 EPISODES = 200
 SIMULATORS = ("dm_control", "mujoco")
@@ -39,16 +48,17 @@ def open_dataset(config: DMCDataset) -> Dataset:
 
 def default_episodes(quality: str) -> int:
     """Return the paper's number of episodes (V-D4RL, Table 5)."""
-    return 2 * EPISODES if quality == "medium_expert" else EPISODES
+    return 2 * EPISODES if quality in HALVES else EPISODES
 
 
 class DMCEpisodes:
-    """What collected and replayed episodes share: the description and one environment."""
+    """What collected and replayed episodes share: the description and their environments."""
 
     def __init__(self, config: DMCDataset, episodes: int) -> None:
         self.config = config
         self.episodes = episodes
-        self.environment = DMCEnvironment(config.environment())
+        self.environments: dict[DMC, DMCEnvironment] = {}
+        self.environment = self.environment_of(0)
         self.spec = describe(config, self.environment)
 
     def __len__(self) -> int:
@@ -59,9 +69,38 @@ class DMCEpisodes:
         if not 0 <= index < self.episodes:
             raise IndexError(f"episode {index} of {self.episodes}")
 
+    def environment_of(self, index: int) -> DMCEnvironment:
+        """Return the environment of an episode, which others of its kind share."""
+        settings = self.config.episode_environment(self.limb(index), self.is_distracted(index))
+        if settings not in self.environments:
+            self.environments[settings] = DMCEnvironment(settings)
+        return self.environments[settings]
+
+    def limb(self, index: int) -> str:
+        """Return an episode's limb length: each has equally many of each behaviour's episodes."""
+        limbs = self.config.limbs
+        blocks = len(qualities_in(self.config.quality)) * len(limbs)
+        return limbs[block_of(blocks, self.episodes, index) % len(limbs)]
+
+    def is_distracted(self, index: int) -> bool:
+        """Return whether an episode is distracted."""
+        config = self.config
+        return config.distraction != NONE and belongs_to_share(config.shifted_share, index)
+
+    def shift_facts(self, index: int) -> dict[str, str]:
+        """Return what an episode's info says of its shift; of a dataset without one, nothing."""
+        facts = {} if self.config.limb == STOCK else {"limb": self.limb(index)}
+        if self.config.distraction == NONE:
+            return facts
+        environment = self.environment_of(index)
+        facts["distraction"] = environment.config.distraction
+        background = environment.background
+        return facts if background is None else facts | {"background": background}
+
     def close(self) -> None:
-        """Free the simulator and its renderer."""
-        self.environment.close()
+        """Free the simulators and their renderers."""
+        for environment in self.environments.values():
+            environment.close()
 
 
 class CollectedEpisodes(DMCEpisodes):
@@ -88,7 +127,9 @@ class CollectedEpisodes(DMCEpisodes):
                 return noise.uniform(-1, 1, size).astype(np.float32)
             return policy.sample(state, noise)
 
-        return run_episode(self.environment, seed, act, {"seed": seed, "behaviour": quality})
+        info = {"seed": seed, "behaviour": quality}
+        episode = run_episode(self.environment_of(index), seed, act, info)
+        return replace(episode, info=info | self.shift_facts(index))
 
 
 class ReplayedEpisodes(DMCEpisodes):
@@ -116,15 +157,16 @@ class ReplayedEpisodes(DMCEpisodes):
     def __getitem__(self, index: int, /) -> Episode:
         """Draw episode `index` of those chosen from the replay."""
         self.check_index(index)
-        index = self.chosen[index]
-        steps = len(self.replay.rewards[index])
+        chosen, environment = self.chosen[index], self.environment_of(index)
+        steps = len(self.replay.rewards[chosen])
+        environment.draw_distraction(episode_streams(self.config.seed, index)[0])
         return Episode(
-            observations={"image": self.environment.render_positions(self.replay.positions(index))},
-            actions=self.replay.actions[index].astype(np.float32),
-            rewards=self.replay.rewards[index].astype(np.float32),
+            observations={"image": environment.render_positions(self.replay.positions(chosen))},
+            actions=self.replay.actions[chosen].astype(np.float32),
+            rewards=self.replay.rewards[chosen].astype(np.float32),
             terminations=np.zeros(steps, bool),
             truncations=np.arange(steps) == steps - 1,
-            info={"replay_episode": index, "behaviour": "mixed"},
+            info={"replay_episode": chosen, "behaviour": "mixed"} | self.shift_facts(index),
         )
 
 
@@ -185,7 +227,8 @@ def describe(config: DMCDataset, environment: DMCEnvironment) -> DataSpec:
         observations={name: fields_of[name] for name in names[config.observation]},
         action_size=environment.action_size,
         environment={"name": "dmc"}
-        | {field.name: getattr(settings, field.name) for field in fields(settings)},
+        | {field.name: getattr(settings, field.name) for field in fields(settings)}
+        | {"video_folder": None},  # a manifest names no place of one machine
         action_repeat=config.action_repeat,
         render_quality=config.rendering if has_images else None,
         behaviour=config.quality,
