@@ -48,7 +48,7 @@ def procedural_texture(number: int, size: int) -> np.ndarray:
     # Within a band the colour goes over to the next one's, then it jumps.
     mix = (0.5 * (level - below))[..., None]
     bands = (1 - mix) * colours[below % _COLOURS] + mix * colours[(below + 1) % _COLOURS]
-    return bands.astype(np.uint8)
+    return np.asarray(bands.astype(np.uint8))
 
 
 def video_frames(difficulty: str, folder: Path | None) -> dict[str, Path]:
@@ -91,7 +91,7 @@ def resized(image: np.ndarray, size: int) -> np.ndarray:
     values = image.astype(np.float32)
     rows = values[top] + (values[bottom] - values[top]) * down[:, None, None]
     mixed = rows[:, left] + (rows[:, right] - rows[:, left]) * across[None, :, None]
-    return mixed.astype(np.uint8)
+    return np.asarray(mixed.astype(np.uint8))
 
 
 def _neighbours(before: int, after: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

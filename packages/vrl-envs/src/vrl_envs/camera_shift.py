@@ -136,4 +136,4 @@ def _least_turned(direction: np.ndarray) -> np.ndarray:
     down = np.array([0.0, 0.0, -1.0])
     x, y, z = np.cross(down, direction)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + cross + cross @ cross / (1 + down @ direction)
+    return np.asarray(np.eye(3) + cross + cross @ cross / (1 + down @ direction))
