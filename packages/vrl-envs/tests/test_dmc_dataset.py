@@ -6,11 +6,12 @@ import pytest
 import vrl_envs.plugin
 from tiny_behaviours import save_actor, save_behaviours
 from vrl_core.config import from_data
+from vrl_core.episodes import spread
 from vrl_core.errors import VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
-from vrl_envs.collection import belongs_to_share, episode_streams, spread
+from vrl_envs.collection import belongs_to_share, episode_streams
 from vrl_envs.config import DMC, DMCDataset
 
 

@@ -52,12 +52,3 @@ def block_of(blocks: int, episodes: int, index: int) -> int:
 def belongs_to_share(share: float, index: int) -> bool:
     """Return whether an episode is one of a share that is spread evenly over all of them."""
     return int((index + 1) * share + ROUNDING) > int(index * share + ROUNDING)
-
-
-def spread(count: int, available: int) -> list[int]:
-    """Return `count` of `available` numbers in order, evenly spread.
-
-    An agent's first episodes are those in which it knew nothing: they are not what it saw while
-    it learnt.
-    """
-    return [(2 * index + 1) * available // (2 * count) for index in range(count)]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec
+from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec, spread
 from vrl_core.errors import VRLError
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.shipped import policy_path, replay_path
@@ -26,7 +26,6 @@ from vrl_envs.collection import (
     episode_streams,
     qualities_in,
     quality_of,
-    spread,
 )
 from vrl_envs.config import DMC, DMCDataset
 from vrl_envs.dmc import DMCEnvironment

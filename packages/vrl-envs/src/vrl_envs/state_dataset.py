@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec
+from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec, spread
 from vrl_core.errors import VRLError
 from vrl_core.fingerprint import describe as settings_and_files
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.shipped import behaviour_files, policy_path, replay_path
 from vrl_envs.behaviours.state_replay import read_environment, read_state_replay
-from vrl_envs.collection import episode_streams, qualities_in, quality_of, spread
+from vrl_envs.collection import episode_streams, qualities_in, quality_of
 from vrl_envs.gym_mujoco_config import STANDARD_TASKS, GymMuJoCo, GymMuJoCoDataset, behaviour_task
 from vrl_envs.hiv_config import HIV, HIVDataset
 
