@@ -48,7 +48,9 @@ def procedural_texture(number: int, size: int) -> np.ndarray:
     # Within a band the colour goes over to the next one's, then it jumps.
     mix = (0.5 * (level - below))[..., None]
     bands = (1 - mix) * colours[below % _COLOURS] + mix * colours[(below + 1) % _COLOURS]
-    return np.asarray(bands.astype(np.uint8))
+    texture = np.asarray(bands.astype(np.uint8))
+    texture.setflags(write=False)  # it is handed out again
+    return texture
 
 
 def video_frames(difficulty: str, folder: Path | None) -> dict[str, Path]:
