@@ -37,6 +37,9 @@ class Counting(DatasetConfig):
     def build(self) -> CountingDataset:
         return CountingDataset(self)
 
+    def variant(self) -> str:
+        return "long" if self.steps > 10 else ""
+
 
 class CountingDataset:
     def __init__(self, config: Counting) -> None:

@@ -30,6 +30,7 @@ class Rendered(EnvironmentConfig):
     action_repeat: int = 2
     camera: int = 0
     size: int = 64
+    weather: str = "sun"  # newer than the data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,7 @@ def test_agreement_is_accepted() -> None:
         (Rendered(task="cheetah_run"), "task 'walker_walk', the environment 'cheetah_run'"),
         (Another(task="cheetah_run"), "task 'walker_walk', the environment 'cheetah_run'"),
         (Rendered(camera=1), "camera 0, the environment 1"),
+        (Rendered(weather="rain"), "weather 'sun', the environment 'rain'"),
         (Rendered(task="x", camera=1), "task 'walker_walk', camera 0, the environment 'x', 1"),
     ],
 )

@@ -69,6 +69,8 @@ def test_collect_finds_the_dataset_by_its_task(registry: Registry, capsys):
     store = Store.open("data/count_up/bad/8px-fast")
     assert store.lengths.tolist() == [4, 5, 6]
     assert "count_up" in capsys.readouterr().out
+    assert main([*COLLECT, "--episodes", "1", "--steps", "11"], registry) == 0
+    assert Store.open("data/count_up/good/4px-fast-long").lengths.tolist() == [11]
 
 
 def test_collect_continues_where_it_stopped(registry: Registry):

@@ -6,12 +6,14 @@ import pytest
 import vrl_envs.plugin
 from tiny_behaviours import save_actor, save_behaviours
 from vrl_core.config import from_data
+from vrl_core.episodes import spread
 from vrl_core.errors import VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
-from vrl_envs.collection import episode_streams, spread
+from vrl_envs.collection import episode_streams
 from vrl_envs.config import DMC, DMCDataset
+from vrl_envs.qualities import belongs_to_share
 
 
 def tiny(folder, **settings):
@@ -77,6 +79,70 @@ def test_medium_expert_is_half_and_half(tmp_path):
     assert dataset.spec.behaviour == "medium_expert"
     expert = tiny(tmp_path, quality="expert", observation="state").build()
     assert_same(dataset[3], expert[3])
+
+
+def test_random_expert_is_half_and_half(tmp_path):
+    save_behaviours(tmp_path)
+    dataset = tiny(tmp_path, quality="random_expert", observation="state").build()
+    behaviours = [dataset[index].info["behaviour"] for index in range(4)]
+    assert behaviours == ["random", "random", "expert", "expert"]
+    assert_same(dataset[0], tiny(tmp_path, quality="random", observation="state").build()[0])
+    assert_same(dataset[3], tiny(tmp_path, quality="expert", observation="state").build()[3])
+
+
+def test_a_share_of_the_episodes_is_distracted(tmp_path):
+    save_behaviours(tmp_path)
+    settings = {"quality": "medium_expert", "distraction": "low"}
+    plain, shifted = (
+        tiny(tmp_path, **{**settings, **other}).build()
+        for other in ({"distraction": "none"}, {"shifted_share": 1.0})
+    )
+    half = tiny(tmp_path, **settings, shifted_share=0.5).build()
+    episodes = [half[index] for index in range(4)]
+    assert [episode.info["distraction"] for episode in episodes] == ["none", "low"] * 2
+    assert [episode.info.get("background") for episode in episodes[:2]] == [None, "texture-0"]
+    for index in (0, 1):
+        whole = (plain, shifted)[index][index]
+        np.testing.assert_array_equal(
+            episodes[index].observations["image"], whole.observations["image"]
+        )
+        np.testing.assert_array_equal(episodes[index].actions, whole.actions)
+    assert plain[0].info == {"seed": episode_streams(0, 0)[0], "behaviour": "medium"}
+    assert half.spec.environment == shifted.spec.environment
+    assert half.spec.environment["distraction"] == "low"
+    none = tiny(tmp_path, **settings, shifted_share=0.0)
+    assert none.environment() == tiny(tmp_path).environment()
+    shares = {
+        share: [belongs_to_share(share, i) for i in range(200)] for share in (0, 0.25, 0.1, 1)
+    }
+    counts = {share: sum(chosen) for share, chosen in shares.items()}
+    assert counts == {0: 0, 0.25: 50, 0.1: 20, 1: 200}
+    for dataset in (plain, shifted, half):
+        dataset.close()
+
+
+def test_replayed_episodes_are_distracted_too(tmp_path):
+    save_behaviours(tmp_path)
+    fresh = DMCDataset(
+        quality="mixed",
+        size=8,
+        behaviours=str(tmp_path),
+        distraction="high",
+        distraction_draw="fresh",
+    ).build()
+    first, second = fresh[0], fresh[1]
+    assert first.info["distraction"] == "high"
+    assert first.info["background"] != second.info["background"]
+    assert_same(fresh[0], first)
+    fresh.close()
+
+
+def test_variants_are_told_apart_by_their_folders():
+    assert DMCDataset().variant() == ""
+    assert DMCDataset(distraction="medium", shifted_share=0.25).variant() == "moderate-25percent"
+    assert DMCDataset(limb="train").variant() == "limbsBCFG"
+    fresh = DMCDataset(distraction="low", distraction_draw="fresh", distraction_parts="camera")
+    assert fresh.variant() == "low-camera-fresh"
 
 
 def test_mixed_draws_the_replay(tmp_path):

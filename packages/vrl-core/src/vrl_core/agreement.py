@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from typing import Any
 
 from vrl_core.episodes import DataSpec, FieldSpec
@@ -26,9 +26,9 @@ def differences(
     """
     recorded = {name: getattr(spec, of_data) for name, of_data in IDENTITY.items()}
     same = registry.name_of(type(environment)) == ("environments", _recorded(spec).get("name"))
-    recorded |= {
-        name: value for name, value in _recorded(spec).items() if same and name not in IDENTITY
-    }
+    if same:
+        settings = _defaults(environment) | _recorded(spec)
+        recorded |= {name: value for name, value in settings.items() if name not in IDENTITY}
     pairs = {
         name: (value, getattr(environment, name, None))
         for name, value in recorded.items()
@@ -37,8 +37,14 @@ def differences(
     return {name: pair for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]}
 
 
-def _recorded(spec: DataSpec) -> Mapping[str, Any]:
-    return spec.environment or {}
+def _recorded(spec: DataSpec) -> dict[str, Any]:
+    return dict(spec.environment or {})
+
+
+def _defaults(environment: EnvironmentConfig) -> dict[str, Any]:
+    return {
+        field.name: field.default for field in fields(environment) if field.default is not MISSING
+    }
 
 
 def check_identity(spec: DataSpec, environment: EnvironmentConfig, registry: Registry) -> None:

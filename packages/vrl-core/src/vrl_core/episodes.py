@@ -94,3 +94,12 @@ class Dataset(Protocol):
     def __getitem__(self, index: int, /) -> Episode:
         """Episode `index`, 0-based."""
         ...
+
+
+def spread(count: int, available: int) -> list[int]:
+    """Return `count` of `available` numbers in order, evenly spread.
+
+    An agent's first episodes are those in which it knew nothing: they are not what it saw while
+    it learnt.
+    """
+    return [(2 * index + 1) * available // (2 * count) for index in range(count)]

@@ -136,6 +136,13 @@ class DatasetConfig:
         """
         raise NotImplementedError(f"{type(self).__name__} must define build()")
 
+    def variant(self) -> str:
+        """Return what sets these episodes apart from others of their task and quality, if anything.
+
+        A word for the name of their store's folder, such as `moderate`.
+        """
+        return ""
+
     def fingerprint(self) -> Mapping[str, Any]:
         """Return JSON data that is another whenever the episodes may be others.
 

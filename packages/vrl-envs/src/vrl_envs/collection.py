@@ -80,24 +80,3 @@ def check_index(index: int, episodes: int) -> None:
     """Raise `IndexError` outside a dataset, as sequences do."""
     if not 0 <= index < episodes:
         raise IndexError(f"episode {index} of {episodes}")
-
-
-def qualities_in(quality: str) -> tuple[str, ...]:
-    """Return the behaviours that act in a dataset."""
-    return ("medium", "expert") if quality == "medium_expert" else (quality,)
-
-
-def quality_of(quality: str, episodes: int, index: int) -> str:
-    """Return who acts in an episode: of medium-expert, medium in the first half."""
-    if quality != "medium_expert":
-        return quality
-    return "medium" if index < episodes // 2 else "expert"
-
-
-def spread(count: int, available: int) -> list[int]:
-    """Return `count` of `available` numbers in order, evenly spread.
-
-    An agent's first episodes are those in which it knew nothing: they are not what it saw while
-    it learnt.
-    """
-    return [(2 * index + 1) * available // (2 * count) for index in range(count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +12,10 @@ from gymnasium import spaces
 
 from vrl_core.errors import VRLError
 from vrl_envs.config import DMC
+from vrl_envs.distractions import Distraction, fixed_seed
+from vrl_envs.dmc_shift import NONE
 from vrl_envs.dmc_tasks import TASKS
+from vrl_envs.limbs import set_limb
 from vrl_envs.rendering import SharedRenderer
 
 # After rendering, which chooses the way of drawing before MuJoCo is imported.
@@ -38,11 +42,15 @@ class DMCEnvironment(gymnasium.Env[Any, Any]):
 
     Images are `(size, size, 3)` uint8, states float32 in dm_control's order. An episode that
     reaches the suite's time limit is truncated; it terminates where the task's discount is zero.
-    Frames are not stacked here. `reset(seed=s)` starts the same episode whatever came before.
+    Frames are not stacked here. `reset(seed=s)` starts the same episode whatever came before, a
+    fresh distraction of it included.
     """
 
     def __init__(self, config: DMC) -> None:
-        """Load the task. Raises `VRLError` when the camera does not exist or nothing can draw."""
+        """Load the task, with one limb length.
+
+        Raises `VRLError` when the camera does not exist or nothing can draw.
+        """
         self.config = config
         self.render_mode = "rgb_array"
         domain, task = TASKS[config.task]
@@ -51,6 +59,8 @@ class DMCEnvironment(gymnasium.Env[Any, Any]):
         # Some tasks draw their model from this seed: it is the same in every process.
         self._environment = suite.load(domain, task, task_kwargs={"random": 0})
         self._physics = self._environment.physics
+        set_limb(self._physics, domain, config.limb)
+        self._distraction: Distraction | None = None
         self._renderer: SharedRenderer | None = None
         self._frame: np.ndarray | None = None
         self._fields: dict[str, Any] = {}
@@ -60,14 +70,20 @@ class DMCEnvironment(gymnasium.Env[Any, Any]):
         self.observation_space = self._space()
         seconds = self._environment.control_timestep() * config.action_repeat
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1.0 / seconds}
+        if config.distraction != NONE:
+            self._distraction = Distraction(config, self._physics.model.ptr)
+            if config.distraction_draw == "fixed":
+                self._distraction.draw(fixed_seed(config.distraction))
         if config.observation != "state":
             self._drawing()  # so that a machine that cannot draw is told now
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Start an episode; a seed fixes its first state."""
+        """Start an episode; a seed fixes its first state, and a fresh distraction."""
         super().reset(seed=seed, options=options)
+        if self.config.distraction_draw == "fresh":
+            self.draw_distraction(int(self.np_random.integers(LARGEST_SEED)))
         if seed is None and not self._seeded:
             seed = int(self.np_random.integers(LARGEST_SEED))
         if seed is not None:
@@ -98,7 +114,10 @@ class DMCEnvironment(gymnasium.Env[Any, Any]):
     def render(self) -> np.ndarray:
         """Return the image `(size, size, 3)` uint8 of the current state: the observation's."""
         if self._frame is None:
-            self._frame = self._drawing().render(self._physics.model.ptr, self._physics.data.ptr)
+            model, data = self._physics.model.ptr, self._physics.data.ptr
+            seen = self._distraction.camera_moved(data) if self._distraction else nullcontext()
+            with seen:
+                self._frame = self._drawing().render(model, data)
         return self._frame.copy()
 
     def render_positions(self, positions: np.ndarray) -> np.ndarray:
@@ -113,6 +132,20 @@ class DMCEnvironment(gymnasium.Env[Any, Any]):
             self._frame = None
             frames.append(self.render())
         return np.stack(frames)
+
+    def draw_distraction(self, seed: int) -> None:
+        """Draw a distraction of the difficulty from a seed; nothing happens unless it is fresh."""
+        if self._distraction is None or self.config.distraction_draw == "fixed":
+            return
+        self._distraction.draw(seed)
+        self._frame, texture = None, self._distraction.texture
+        if self._renderer is not None and texture is not None:
+            self._renderer.upload_texture(self._physics.model.ptr, texture)
+
+    @property
+    def background(self) -> str | None:
+        """Name of the picture behind the scene, if a distraction put one there."""
+        return self._distraction.background if self._distraction else None
 
     def state(self) -> np.ndarray:
         """Return the state vector, float32, whatever the observation is."""
@@ -142,8 +175,14 @@ class DMCEnvironment(gymnasium.Env[Any, Any]):
     def _drawing(self) -> SharedRenderer:
         if self._renderer is None:
             config = self.config
+            distraction = self._distraction
             self._renderer = SharedRenderer(
-                config.task, self._physics.model.ptr, config.size, config.camera, config.rendering
+                config.task,
+                self._physics.model.ptr,
+                config.size,
+                config.camera,
+                config.rendering,
+                group=distraction.renderer_group if distraction else config.limb,
             )
         return self._renderer
 

@@ -7,13 +7,14 @@ be resumed, and the store's bytes do not depend on either.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec
+from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec, spread
 from vrl_core.errors import VRLError
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.shipped import policy_path, replay_path
@@ -21,14 +22,13 @@ from vrl_envs.collection import (
     check_index,
     environment_data,
     episode_streams,
-    qualities_in,
-    quality_of,
     run_episode,
-    spread,
     uniform_action,
 )
-from vrl_envs.config import DMCDataset
+from vrl_envs.config import DMC, DMCDataset
 from vrl_envs.dmc import DMCEnvironment
+from vrl_envs.dmc_shift import NONE, STOCK
+from vrl_envs.qualities import HALVES, belongs_to_share, block_of, qualities_in, quality_of
 
 EPISODES = 200
 SIMULATORS = ("dm_control", "mujoco")
@@ -45,24 +45,54 @@ def open_dataset(config: DMCDataset) -> Dataset:
 
 def default_episodes(quality: str) -> int:
     """Return the paper's number of episodes (V-D4RL, Table 5)."""
-    return 2 * EPISODES if quality == "medium_expert" else EPISODES
+    return 2 * EPISODES if quality in HALVES else EPISODES
 
 
 class DMCEpisodes:
-    """What collected and replayed episodes share: the description and one environment."""
+    """What collected and replayed episodes share: the description and their environments."""
 
     def __init__(self, config: DMCDataset, episodes: int) -> None:
         self.config = config
         self.episodes = episodes
-        self.environment = DMCEnvironment(config.environment())
+        self.environments: dict[DMC, DMCEnvironment] = {}
+        self.environment = self.environment_of(0)
         self.spec = describe(config, self.environment)
 
     def __len__(self) -> int:
         return self.episodes
 
+    def environment_of(self, index: int) -> DMCEnvironment:
+        """Return the environment of an episode, which others of its kind share."""
+        settings = self.config.episode_environment(self.limb(index), self.is_distracted(index))
+        if settings not in self.environments:
+            self.environments[settings] = DMCEnvironment(settings)
+        return self.environments[settings]
+
+    def limb(self, index: int) -> str:
+        """Return an episode's limb length: each has equally many of each behaviour's episodes."""
+        limbs = self.config.limbs
+        blocks = len(qualities_in(self.config.quality)) * len(limbs)
+        return limbs[block_of(blocks, self.episodes, index) % len(limbs)]
+
+    def is_distracted(self, index: int) -> bool:
+        """Return whether an episode is distracted."""
+        config = self.config
+        return config.distraction != NONE and belongs_to_share(config.shifted_share, index)
+
+    def shift_facts(self, index: int) -> dict[str, str]:
+        """Return what an episode's info says of its shift; of a dataset without one, nothing."""
+        facts = {} if self.config.limb == STOCK else {"limb": self.limb(index)}
+        if self.config.distraction == NONE:
+            return facts
+        environment = self.environment_of(index)
+        facts["distraction"] = environment.config.distraction
+        background = environment.background
+        return facts if background is None else facts | {"background": background}
+
     def close(self) -> None:
-        """Free the simulator and its renderer."""
-        self.environment.close()
+        """Free the simulators and their renderers."""
+        for environment in self.environments.values():
+            environment.close()
 
 
 class CollectedEpisodes(DMCEpisodes):
@@ -82,14 +112,16 @@ class CollectedEpisodes(DMCEpisodes):
         quality = quality_of(self.config.quality, len(self), index)
         seed, noise = episode_streams(self.config.seed, index)
         policy = self.policies.get(quality)
-        size = self.spec.action_size
+        size, environment = self.spec.action_size, self.environment_of(index)
 
         def act(_observation: Any) -> np.ndarray:
             if policy is None:
                 return uniform_action(noise, size)
-            return policy.sample(self.environment.state(), noise)
+            return policy.sample(environment.state(), noise)
 
-        return run_episode(self.environment, seed, act, {"seed": seed, "behaviour": quality})
+        info = {"seed": seed, "behaviour": quality}
+        episode = run_episode(environment, seed, act, info)
+        return replace(episode, info=info | self.shift_facts(index))
 
 
 class ReplayedEpisodes(DMCEpisodes):
@@ -117,15 +149,16 @@ class ReplayedEpisodes(DMCEpisodes):
     def __getitem__(self, index: int, /) -> Episode:
         """Draw episode `index` of those chosen from the replay."""
         check_index(index, self.episodes)
-        index = self.chosen[index]
-        steps = len(self.replay.rewards[index])
+        chosen, environment = self.chosen[index], self.environment_of(index)
+        steps = len(self.replay.rewards[chosen])
+        environment.draw_distraction(episode_streams(self.config.seed, index)[0])
         return Episode(
-            observations={"image": self.environment.render_positions(self.replay.positions(index))},
-            actions=self.replay.actions[index].astype(np.float32),
-            rewards=self.replay.rewards[index].astype(np.float32),
+            observations={"image": environment.render_positions(self.replay.positions(chosen))},
+            actions=self.replay.actions[chosen].astype(np.float32),
+            rewards=self.replay.rewards[chosen].astype(np.float32),
             terminations=np.zeros(steps, bool),
             truncations=np.arange(steps) == steps - 1,
-            info={"replay_episode": index, "behaviour": "mixed"},
+            info={"replay_episode": chosen, "behaviour": "mixed"} | self.shift_facts(index),
         )
 
 
@@ -154,7 +187,8 @@ def describe(config: DMCDataset, environment: DMCEnvironment) -> DataSpec:
         task=config.task,
         observations={name: fields_of[name] for name in names[config.observation]},
         action_size=environment.action_size,
-        environment=environment_data("dmc", config.environment()),
+        environment=environment_data("dmc", config.environment())
+        | {"video_folder": None},  # a manifest names no place of one machine
         action_repeat=config.action_repeat,
         render_quality=config.rendering if has_images else None,
         behaviour=config.quality,

@@ -19,7 +19,6 @@ from vrl_envs.collection import (
     check_index,
     environment_data,
     episode_streams,
-    quality_of,
     run_episode,
     uniform_action,
 )
@@ -27,6 +26,7 @@ from vrl_envs.metaworld import MetaWorldEnvironment
 from vrl_envs.metaworld_config import MetaWorldDataset
 from vrl_envs.metaworld_tasks import TASKS
 from vrl_envs.metaworld_versions import SUPPORTED
+from vrl_envs.qualities import quality_of
 
 # After the environment, which chooses the way of drawing before MuJoCo is imported.
 from metaworld.policies import ENV_POLICY_MAP  # isort: skip

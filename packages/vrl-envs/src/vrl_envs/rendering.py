@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import importlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -77,12 +77,17 @@ class FreeCamera:
 
 @dataclass(frozen=True)
 class RendererKey:
-    """What renderers must share to be one: the model, the picture, and the thread that draws."""
+    """What renderers must share to be one: the model, the picture, and the thread that draws.
+
+    A renderer keeps the textures of the model it was created with; `group` tells apart models of a
+    task that have others.
+    """
 
     task: str
     size: int
     camera: int | FreeCamera
     quality: str
+    group: Hashable
     thread: int
 
 
@@ -120,6 +125,11 @@ class SceneRenderer:
             gl.call(self._draw, model)
         return self._pixels[::-1].copy()  # OpenGL's first row is the lowest
 
+    def upload_texture(self, model: Any, texture: int) -> None:
+        """Draw with a model's texture as it is now."""
+        with self._gl.make_current() as gl:
+            gl.call(mujoco.mjr_uploadTexture, model, self._context, texture)
+
     def _draw(self, model: Any) -> None:
         for field in range(model.nhfield):  # terrain differs between episodes
             mujoco.mjr_uploadHField(model, self._context, field)
@@ -143,15 +153,21 @@ class SharedRenderer:
     _users: dict[RendererKey, int] = {}  # noqa: RUF012
 
     def __init__(
-        self, task: str, model: Any, size: int, camera: int | FreeCamera, quality: str
+        self,
+        task: str,
+        model: Any,
+        size: int,
+        camera: int | FreeCamera,
+        quality: str,
+        group: Hashable = None,
     ) -> None:
         """Join the renderer of these settings, or create it.
 
         Raises `VRLError` when the machine cannot draw or the model has no such camera.
         """
         require_backend()
-        _check_camera(task, model, camera)
-        self._key = RendererKey(task, size, camera, quality, threading.get_ident())
+        check_camera(task, model, camera)
+        self._key = RendererKey(task, size, camera, quality, group, threading.get_ident())
         if self._key not in self._renderers:
             self._renderers[self._key] = SceneRenderer(model, size, camera, quality)
         self._users[self._key] = self._users.get(self._key, 0) + 1
@@ -162,6 +178,10 @@ class SharedRenderer:
         if not self._open:
             raise VRLError("This environment is closed; create it again to draw.")
         return self._renderers[self._key].render(model, data)
+
+    def upload_texture(self, model: Any, texture: int) -> None:
+        """Draw with a model's texture as it is now, for all who share this renderer."""
+        self._renderers[self._key].upload_texture(model, texture)
 
     def close(self) -> None:
         """Give up the share."""
@@ -232,7 +252,8 @@ def _camera(model: Any, camera: int | FreeCamera) -> Any:
     return view
 
 
-def _check_camera(task: str, model: Any, camera: int | FreeCamera) -> None:
+def check_camera(task: str, model: Any, camera: int | FreeCamera) -> None:
+    """Raise `VRLError`, naming those that exist, for a camera that the model has not."""
     if not isinstance(camera, FreeCamera) and not -1 <= camera < model.ncam:
         names = ", ".join(f"{i} ({model.camera(i).name or 'unnamed'})" for i in range(model.ncam))
         raise VRLError(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec
+from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec, spread
 from vrl_core.errors import VRLError
 from vrl_core.fingerprint import describe as settings_and_files
 from vrl_envs.behaviours.policy import BehaviourPolicy
@@ -23,14 +23,12 @@ from vrl_envs.collection import (
     check_index,
     environment_data,
     episode_streams,
-    qualities_in,
-    quality_of,
     run_episode,
-    spread,
     uniform_action,
 )
 from vrl_envs.gym_mujoco_config import STANDARD_TASKS, GymMuJoCoDataset, behaviour_task
 from vrl_envs.hiv_config import HIV, HIVDataset
+from vrl_envs.qualities import qualities_in, quality_of
 
 StateDatasetConfig = GymMuJoCoDataset | HIVDataset
 DEFAULT_EPISODES = 100

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 Workers = Annotated[int | None, tyro.conf.arg(help="Processes; by default one for each core.")]
 Output = Annotated[
     Path | None,
-    tyro.conf.arg(help="Folder of the store; by default data/<task>/<quality>/<size>px[-fast]."),
+    tyro.conf.arg(
+        help="Folder of the store; by default data/<task>/<quality>/<size>px[-fast][-<variant>]."
+    ),
 ]
 Target = tyro.conf.Positional[
     Annotated[
@@ -237,7 +239,9 @@ def _write(config: DatasetConfig, output: Path | None, workers: int | None) -> N
 def _default_folder_of(config: DatasetConfig) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the dataset is opened once more for writing
-        return default_folder(config.build().spec)
+        folder = default_folder(config.build().spec)
+    variant = config.variant()
+    return folder.with_name(f"{folder.name}-{variant}") if variant else folder
 
 
 @contextmanager

@@ -1,0 +1,74 @@
+"""Episodes of several stores, or some of one, as one dataset. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vrl_core.episodes import DataSpec, Episode, spread
+from vrl_core.errors import VRLError
+from vrl_core.store import Store
+from vrl_core.store_config import JoinedStores
+
+SHARED = ("task", "observations", "action_size", "action_repeat", "render_quality")
+"""What stores must agree in to be joined."""
+
+
+class JoinedEpisodes:
+    """The chosen episodes of each store, one store after the other.
+
+    They are described, and their policies evaluated, as those of the first store.
+    """
+
+    def __init__(self, config: JoinedStores) -> None:
+        """Open the stores. Raises `VRLError` when they do not fit or have too few episodes."""
+        if not config.paths:
+            raise VRLError("No store is named to join; name them with paths.")
+        stores = [Store.open(path) for path in config.paths]
+        self.spec = joined_spec(stores)
+        counts = config.episodes or tuple(len(store) for store in stores)
+        if len(counts) != len(stores):
+            raise VRLError(
+                f"{len(counts)} numbers of episodes were given for {len(stores)} stores; give one "
+                "for each, in their order, or none to take all."
+            )
+        self._episodes = [
+            (store, index)
+            for store, count in zip(stores, counts, strict=True)
+            for index in _chosen(store, count)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._episodes)
+
+    def __getitem__(self, index: int, /) -> Episode:
+        """Return episode `index`, a view of its store's files."""
+        store, number = self._episodes[index]
+        return store[number]
+
+
+def joined_spec(stores: Sequence[Store]) -> DataSpec:
+    """Return the first store's description, with every behaviour of the others.
+
+    Raises `VRLError` for stores of another task, size, action repeat or render quality.
+    """
+    first = stores[0]
+    for store in stores[1:]:
+        for name in SHARED:
+            ours, theirs = getattr(first.spec, name), getattr(store.spec, name)
+            if ours != theirs:
+                raise VRLError(
+                    f"{store.path} has {name.replace('_', ' ')} {theirs}, {first.path} {ours}: "
+                    "they cannot be one dataset. Join stores that agree in it."
+                )
+    behaviours = dict.fromkeys(store.spec.behaviour for store in stores)
+    return replace(first.spec, behaviour="+".join(behaviours))
+
+
+def _chosen(store: Store, count: int) -> Sequence[int]:
+    if not 0 <= count <= len(store):
+        raise VRLError(
+            f"{count} episodes of {store.path} were asked for; it has {len(store)}. Ask for 0 to "
+            f"{len(store)}."
+        )
+    return spread(count, len(store))
