@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import vrl_envs.plugin
+from tiny_formats import FOLDER, MAIN, WRIST, picture, write_d5rl
 from tiny_vd4rl import STEPS
 from vrl_core.commands.data_sources import _recognised
 from vrl_core.episodes import FieldSpec
@@ -12,38 +13,6 @@ from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
 from vrl_envs.readers.d5rl_config import D5RL
 from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
-
-FOLDER = "friday_microwave_kettle_switch"
-MAIN, WRIST = "extra_image_12_rgb", "extra_image_wrist_rgb"
-
-
-def picture(red, count):
-    images = np.zeros((count, 4, 4, 3), np.uint8)
-    images[..., 0], images[..., 1] = np.arange(count)[:, None, None], red
-    return images
-
-
-def write_d5rl(folder, episodes=2, steps=STEPS, **changes):
-    """Write files; the microwave pays from row 2 on, the kettle in the last row, the rest never."""
-    folder.mkdir(parents=True, exist_ok=True)
-    count = steps + 1
-    row = np.arange(count)
-    paths = []
-    for episode in range(episodes):
-        columns = {
-            MAIN: picture(12, count),
-            WRIST: picture(99, count),
-            "action": np.repeat(row[:, None] / 100, 9, axis=1).astype(np.float32),
-            "proprio": np.repeat(row[:, None] + 10.0 * episode, 9, axis=1),
-            "reward_microwave": (row >= 2).astype(np.float64),
-            "reward_kettle": (row == steps).astype(np.float64)[:, None],
-            "reward_switch": np.zeros(count),
-            "reward_hinge": np.ones(count),
-        } | changes
-        path = folder / f"20230528T00000{episode}-{'ef' * 16}-218.npz"
-        np.savez_compressed(path, **{k: v for k, v in columns.items() if v is not None})
-        paths.append(path)
-    return paths
 
 
 def test_steps_are_aligned_and_the_tasks_elements_summed(tmp_path):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import vrl_envs.plugin
-from tiny_vd4rl import STEPS, rows
+from tiny_formats import write_lompo
+from tiny_vd4rl import STEPS
 from vrl_core.commands.data_sources import _recognised
 from vrl_core.episodes import FieldSpec
 from vrl_core.errors import DamagedDataError, VRLError
@@ -13,30 +14,6 @@ from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
 from vrl_envs.readers.lompo_config import LOMPO
 from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
-
-
-def columns(steps=STEPS, *, episode=0, size=4, **changes):
-    """The columns of MetaWorld's episodes: no flags, a state, a success, a second picture."""
-    recorded = rows(steps, episode=episode, size=size)
-    count = steps + 1
-    return {
-        **{name: recorded[name] for name in ("image", "action", "reward", "discount")},
-        "state": np.repeat(np.arange(count, dtype=np.float64)[:, None], 3, axis=1) + 100 * episode,
-        "success": np.arange(count) == steps if episode else np.zeros(count),
-        "image_128": np.zeros((count, 8, 8, 3), np.uint8),
-    } | changes
-
-
-def write_lompo(folder, episodes=2, **changes):
-    """Write files whose names state lengths that are not theirs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for episode in range(episodes):
-        path = folder / f"20210101T00000{episode}-{'cd' * 16}-{(3, 999)[episode % 2]}.npz"
-        kept = {k: v for k, v in columns(episode=episode, **changes).items() if v is not None}
-        np.savez_compressed(path, **kept)
-        paths.append(path)
-    return paths
 
 
 def test_the_action_that_led_to_a_frame_becomes_the_one_taken_before_it(tmp_path):

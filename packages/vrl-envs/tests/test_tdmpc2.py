@@ -7,6 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import vrl_envs.plugin
+from tiny_formats import TENSOR_ROWS, write_tensors
 from vrl_core.commands.data_sources import _recognised
 from vrl_core.episodes import FieldSpec
 from vrl_core.errors import DamagedDataError, VRLError
@@ -16,22 +17,6 @@ from vrl_core.testing import check_dataset
 from vrl_envs.readers.tdmpc2_config import TDMPC2
 from vrl_envs.readers.tdmpc2_tasks import TASKS
 from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
-
-ROWS = 4
-
-
-def write_tensors(path, tasks=(1, 41, 1), **changes):
-    """Episode e's observation in row t is 10 e + t; its action is t/10; its reward e + t/10."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    episode, row = np.mgrid[: len(tasks), :ROWS].astype(np.float32)
-    obs = np.stack([10 * episode + row, -row, np.zeros_like(row)], axis=-1)
-    action = np.stack([row / 10, -row / 10], axis=-1)
-    reward = episode + row / 10
-    action[:, 0] = reward[:, 0] = np.nan
-    task = np.repeat(np.array(tasks, np.int32)[:, None], ROWS, axis=1)
-    tensors = {"obs": obs, "action": action, "reward": reward, "task": task} | changes
-    save_file({name: np.ascontiguousarray(v) for name, v in tensors.items() if v is not None}, path)
-    return path
 
 
 def test_the_action_that_led_to_a_state_becomes_the_one_taken_before_it(tmp_path):
@@ -85,7 +70,7 @@ def test_padding_is_cut_off_on_request(tmp_path):
 
 
 def test_nan_behind_the_first_row_is_refused_with_its_place(tmp_path):
-    reward = np.zeros((1, ROWS), np.float32)
+    reward = np.zeros((1, TENSOR_ROWS), np.float32)
     reward[0, 2] = np.nan
     path = write_tensors(tmp_path / "a.safetensors", tasks=(1,), reward=reward)
     with pytest.raises(VRLError, match=r"reward of episode 0 is nan at step 1"):
@@ -96,10 +81,10 @@ def test_nan_behind_the_first_row_is_refused_with_its_place(tmp_path):
     ("changes", "message"),
     [
         ({"reward": None}, "lacks reward; it holds action, obs, task"),
-        ({"reward": np.zeros((3, ROWS + 1), np.float32)}, "tensors of the shapes"),
-        ({"obs": np.zeros((3, ROWS), np.float32)}, "tensors of the shapes"),
-        ({"task": np.arange(3 * ROWS).reshape(3, ROWS)}, "in which the task changes"),
-        ({"action": np.full((3, ROWS, 2), 2.0, np.float32)}, "actions of size 2"),
+        ({"reward": np.zeros((3, TENSOR_ROWS + 1), np.float32)}, "tensors of the shapes"),
+        ({"obs": np.zeros((3, TENSOR_ROWS), np.float32)}, "tensors of the shapes"),
+        ({"task": np.arange(3 * TENSOR_ROWS).reshape(3, TENSOR_ROWS)}, "in which the task changes"),
+        ({"action": np.full((3, TENSOR_ROWS, 2), 2.0, np.float32)}, "actions of size 2"),
     ],
 )
 def test_what_cannot_be_read_is_explained(tmp_path, changes, message):
@@ -110,7 +95,7 @@ def test_what_cannot_be_read_is_explained(tmp_path, changes, message):
 
 def test_files_of_different_widths_are_not_joined(tmp_path):
     write_tensors(tmp_path / "a.safetensors")
-    write_tensors(tmp_path / "b.safetensors", action=np.zeros((3, ROWS, 4), np.float32))
+    write_tensors(tmp_path / "b.safetensors", action=np.zeros((3, TENSOR_ROWS, 4), np.float32))
     with pytest.raises(VRLError, match=r"b\.safetensors has action of 4 numbers"):
         TDMPC2(path=str(tmp_path), task="1").build()
 
