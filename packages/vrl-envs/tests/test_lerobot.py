@@ -163,6 +163,16 @@ def test_lengths_that_lie_are_found(tmp_path):
         LeRobot(path=str(folder)).build()
 
 
+def test_lists_and_actions_of_another_form_are_named(tmp_path):
+    folder = write_v2(tmp_path / "push", action={"dtype": "float32", "shape": [2]})
+    (folder / "meta/episodes_stats.jsonl").unlink()
+    with pytest.raises(DamagedDataError, match="actions of 3 numbers; the dataset's have 2"):
+        LeRobot(path=str(folder), actions="unit").build()[0]
+    (folder / "meta/episodes.jsonl").write_text('{"episode_index": 0}\n')
+    with pytest.raises(DamagedDataError, match=r"episodes\.jsonl cannot be read: 'length'"):
+        LeRobot(path=str(folder), actions="unit").build()
+
+
 def test_an_episode_that_is_listed_twice_is_refused(tmp_path):
     folder = write_v3(tmp_path / "push")
     listed = folder / "meta/episodes/chunk-000"

@@ -178,6 +178,11 @@ class LeRobotDataset:
 
     def _scaled(self, actions: np.ndarray, path: Path) -> np.ndarray:
         """Map the least to -1 and the largest to 1; a number that never changes to 0."""
+        if actions.shape[1] != self.spec.action_size:
+            raise DamagedDataError(
+                f"{path} has actions of {actions.shape[1]} numbers; the dataset's have "
+                f"{self.spec.action_size}."
+            )
         if self.bounds is None:
             return bounded(actions.astype(np.float32), path)
         low, high = self.bounds

@@ -97,7 +97,7 @@ def _listed_in_tables(info: Info) -> Iterator[EpisodePlace]:
         with damaged(file):
             rows = parquet.ParquetFile(file).read(columns=columns).to_pylist()
         for row in rows:
-            with damaged(file):
+            with damaged(file, TypeError):
                 yield _place_in_tables(info, row, videos)
 
 
@@ -122,19 +122,25 @@ def _place_in_tables(info: Info, row: Mapping[str, Any], videos: Sequence[str]) 
 
 def _listed_in_lines(info: Info) -> Iterator[EpisodePlace]:
     videos = [name for name in info.cameras.values() if info.is_video(name)]
-    for row in _json_lines(info.folder / "meta/episodes.jsonl"):
-        index = int(row["episode_index"])
-        numbers = {"episode_chunk": index // info.chunk_size, "episode_index": index}
-        yield EpisodePlace(
-            index=index,
-            length=int(row["length"]),
-            tasks=tuple(row.get("tasks") or ()),
-            data=info.file(info.data_path, **numbers),
-            videos={
-                key: VideoPlace(path=info.file(info.video_path, video_key=key, **numbers), start=0)
-                for key in videos
-            },
-        )
+    path = info.folder / "meta/episodes.jsonl"
+    for row in _json_lines(path):
+        with damaged(path, TypeError):
+            yield _place_of_line(info, row, videos)
+
+
+def _place_of_line(info: Info, row: Mapping[str, Any], videos: Sequence[str]) -> EpisodePlace:
+    index = int(row["episode_index"])
+    numbers = {"episode_chunk": index // info.chunk_size, "episode_index": index}
+    return EpisodePlace(
+        index=index,
+        length=int(row["length"]),
+        tasks=tuple(row.get("tasks") or ()),
+        data=info.file(info.data_path, **numbers),
+        videos={
+            key: VideoPlace(path=info.file(info.video_path, video_key=key, **numbers), start=0)
+            for key in videos
+        },
+    )
 
 
 def action_bounds(info: Info) -> tuple[np.ndarray, np.ndarray]:
@@ -154,7 +160,7 @@ def action_bounds(info: Info) -> tuple[np.ndarray, np.ndarray]:
             "actions cannot be scaled into [-1, 1]. Do they lie there already? "
             "--dataset.actions unit"
         )
-    with damaged(whole if whole.is_file() else by_episode):
+    with damaged(whole if whole.is_file() else by_episode, TypeError):
         low = np.min([np.asarray(each["action"]["min"], np.float64) for each in found], axis=0)
         high = np.max([np.asarray(each["action"]["max"], np.float64) for each in found], axis=0)
     low, high = low.reshape(-1), high.reshape(-1)
