@@ -14,7 +14,7 @@ from vrl_core.testing import check_dataset
 from vrl_envs.readers.d4rl_config import D4RL
 from vrl_envs.readers.d4rl_dataset import episode_bounds
 from vrl_envs.readers.d4rl_names import names_of
-from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
+from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.scores import d4rl_references
 
 ROWS = 9
@@ -83,7 +83,7 @@ def test_without_next_observations_a_timeouts_row_is_the_last_state(path):
     assert dataset[1].terminations.tolist() == [False, False, True]
 
 
-@pytest.mark.filterwarnings("ignore::vrl_envs.readers.vd4rl_dataset.IncompleteDataWarning")
+@pytest.mark.filterwarnings("ignore::vrl_envs.readers.damage.IncompleteDataWarning")
 def test_terminations_of_unknown_outcome_can_be_dropped(path):
     config = D4RL(path=str(write_tables(path)), terminal_observation="drop")
     episode = config.build()[1]
@@ -171,7 +171,7 @@ def kitchen(width=60):
     return 1000.0 * np.arange(ROWS)[:, None] + np.arange(width, dtype=np.float64)
 
 
-@pytest.mark.filterwarnings("ignore::vrl_envs.readers.vd4rl_dataset.IncompleteDataWarning")
+@pytest.mark.filterwarnings("ignore::vrl_envs.readers.damage.IncompleteDataWarning")
 def test_kitchens_observations_may_be_split_into_their_parts(tmp_path):
     path = tmp_path / "kitchen_microwave_kettle_bottomburner_light-v0.hdf5"
     rewards = np.array([0, 0, 1, 0, 0, 0, 1, 1, 0], np.float64)[:, None]

@@ -12,7 +12,7 @@ from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
 from vrl_envs.readers.d5rl_config import D5RL
-from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
+from vrl_envs.readers.damage import IncompleteDataWarning
 
 
 def test_steps_are_aligned_and_the_tasks_elements_summed(tmp_path):

@@ -18,8 +18,8 @@ from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
+from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.readers.lerobot_config import LeRobot
-from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
 
 WRITERS = {"v3.0": write_v3, "v2.1": write_v2}
 

@@ -12,8 +12,8 @@ from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
+from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.readers.lompo_config import LOMPO
-from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
 
 
 def test_the_action_that_led_to_a_frame_becomes_the_one_taken_before_it(tmp_path):
@@ -137,6 +137,9 @@ def test_the_format_is_recognised_by_its_columns(tmp_path):
     registry = Registry(installed=False, modules=(vrl_envs.plugin,))
     write_lompo(tmp_path / "door")
     assert _recognised(tmp_path / "door", registry) == "lompo"
+    flags = {"is_first": np.arange(STEPS + 1) == 0}  # as DreamerV2 records such an environment
+    write_lompo(tmp_path / "flagged", **flags)
+    assert _recognised(tmp_path / "flagged", registry) == "lompo"
     plain = dict.fromkeys(("state", "success", "image_128"))
     write_lompo(tmp_path / "walker", **plain)
     with pytest.raises(VRLError, match=r"may be read by several.*2 \.npz.*lompo.*v-d4rl"):

@@ -19,9 +19,7 @@ from vrl_envs.readers.lompo_config import LOMPO
 from vrl_envs.readers.tdmpc2_config import TDMPC2
 from vrl_envs.readers.vd4rl_config import VD4RL
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::vrl_envs.readers.vd4rl_dataset.IncompleteDataWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::vrl_envs.readers.damage.IncompleteDataWarning")
 
 
 def configurations(root: Path):

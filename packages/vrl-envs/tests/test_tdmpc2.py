@@ -14,9 +14,9 @@ from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
+from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.readers.tdmpc2_config import TDMPC2
 from vrl_envs.readers.tdmpc2_tasks import TASKS
-from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
 
 
 def test_the_action_that_led_to_a_state_becomes_the_one_taken_before_it(tmp_path):

@@ -8,12 +8,10 @@ import pytest
 from tiny_vd4rl import rows, table, write_hdf5, write_npz
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.ingest import write_store
+from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.readers.vd4rl_config import VD4RL
-from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::vrl_envs.readers.vd4rl_dataset.IncompleteDataWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::vrl_envs.readers.damage.IncompleteDataWarning")
 
 
 def test_the_description_is_that_of_the_published_data(tmp_path):

@@ -20,13 +20,12 @@ import numpy as np
 
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
+from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.d4rl_config import D4RL
 from vrl_envs.readers.d4rl_names import KITCHEN_PARTS, names_of, provenance, time_limit_of
-from vrl_envs.readers.damage import damaged
-from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
+from vrl_envs.readers.damage import IncompleteDataWarning, damaged
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
-ACTION_TOLERANCE = 1e-3
 CHUNK_CACHE = 16 * 2**20
 SIZES = {
     ("halfcheetah", 17, 6): False,
@@ -201,15 +200,6 @@ def _ends_without_timeouts(terminals: np.ndarray, time_limit: int) -> Iterator[i
         if terminal - start == time_limit or terminals[terminal - 1]:
             start = int(terminal)
             yield start
-
-
-def bounded(actions: np.ndarray, path: Path) -> np.ndarray:
-    """Return actions clipped to [-1, 1] from rounding. Raises `VRLError` for larger ones."""
-    largest = float(np.abs(actions).max(initial=0))
-    if not largest <= 1 + ACTION_TOLERANCE:
-        raise VRLError(f"{path} has actions of size {largest:g}; they must lie in [-1, 1].")
-    clipped: np.ndarray = np.clip(actions, -1, 1)
-    return clipped
 
 
 def describe(config: D4RL, file: h5py.File) -> DataSpec:

@@ -18,9 +18,9 @@ import numpy as np
 
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError, unknown_name
-from vrl_envs.readers.d4rl_dataset import bounded
+from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.d5rl_config import D5RL
-from vrl_envs.readers.damage import describe_all
+from vrl_envs.readers.damage import IncompleteDataWarning, describe_all
 from vrl_envs.readers.recognition import files_below, looks_like_recorded_npz, ordered_files
 from vrl_envs.readers.recorded_npz import (
     FLAGS,
@@ -35,7 +35,6 @@ from vrl_envs.readers.recorded_npz import (
     terminal_rows,
 )
 from vrl_envs.readers.vd4rl_alignment import RecordedRows, to_episode
-from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
 
 LEXA_CAMERA = "12"
 REWARD = "reward_"

@@ -25,6 +25,10 @@ DAMAGE: tuple[type[Exception], ...] = (
 """What NumPy, zipfile and h5py raise on damaged files."""
 
 
+class IncompleteDataWarning(UserWarning):
+    """The files are readable, and less than they should be."""
+
+
 @contextmanager
 def damaged(path: Path, *further: type[Exception]) -> Iterator[None]:
     """Raise `DamagedDataError`, which names the file, for what its libraries cannot read.

@@ -18,8 +18,8 @@ import numpy as np
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_envs.config import QUALITY_ALIASES
-from vrl_envs.readers.d4rl_dataset import bounded
-from vrl_envs.readers.damage import describe_all
+from vrl_envs.readers.actions import bounded
+from vrl_envs.readers.damage import IncompleteDataWarning, describe_all
 from vrl_envs.readers.lompo_config import LOMPO
 from vrl_envs.readers.recognition import ordered_files
 from vrl_envs.readers.recorded_npz import (
@@ -33,7 +33,6 @@ from vrl_envs.readers.recorded_npz import (
     terminal_rows,
 )
 from vrl_envs.readers.vd4rl_alignment import RecordedRows, to_episode
-from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
 from vrl_envs.readers.vd4rl_files import LOMPO_KEYS, NPZ_KEYS, is_published
 
 REQUIRED = ("image", "action", "reward")
@@ -111,7 +110,7 @@ def is_lompo(keys: frozenset[str], path: Path) -> bool:
     """Return whether a recorded `.npz` of these keys is LOMPO's, or may be."""
     if not keys >= NPZ_KEYS or any(key.startswith("reward_") for key in keys):
         return False
-    return "is_first" not in keys and (bool(keys & LOMPO_KEYS) or not is_published(path))
+    return not is_published(path) and (bool(keys & LOMPO_KEYS) or "is_first" not in keys)
 
 
 def _describe(path: Path) -> NpzFile:

@@ -19,7 +19,8 @@ from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.store_manifest import spec_from_data
 from vrl_envs.config import QUALITY_ALIASES
-from vrl_envs.readers.d4rl_dataset import SIZES, bounded
+from vrl_envs.readers.actions import bounded
+from vrl_envs.readers.d4rl_dataset import SIZES
 from vrl_envs.readers.damage import damaged
 from vrl_envs.readers.minari_config import Minari
 

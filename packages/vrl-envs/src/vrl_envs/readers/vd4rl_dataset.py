@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
+from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.readers.vd4rl_files import Source
 from vrl_envs.readers.vd4rl_hdf5 import Hdf5Episodes
 from vrl_envs.readers.vd4rl_names import ACTION_SIZES, SHIFTS, published_transitions
@@ -16,10 +17,6 @@ from vrl_envs.readers.vd4rl_npz import NpzEpisodes
 
 ACTION_REPEAT = 2
 LICENCE = "MIT"
-
-
-class IncompleteDataWarning(UserWarning):
-    """The files are readable, and less than they should be."""
 
 
 class EpisodeReader(Protocol):

@@ -91,11 +91,12 @@ def looks_like_vd4rl(path: Path) -> bool:
 def is_vd4rl(keys: frozenset[str], path: Path) -> bool:
     """Return whether a recorded `.npz` of these keys is V-D4RL's, or may be.
 
-    Its flags or its folder tell it from LOMPO's; where neither does, it may be either.
+    LOMPO's further columns or the folder tell; where neither does, files without V-D4RL's flags
+    may be either's.
     """
     if not keys >= NPZ_KEYS or any(key.startswith("reward_") for key in keys):
         return False
-    return "is_first" in keys or is_published(path) or not keys & LOMPO_KEYS
+    return is_published(path) or not keys & LOMPO_KEYS
 
 
 def is_published(path: Path) -> bool:
