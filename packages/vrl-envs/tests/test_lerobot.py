@@ -126,6 +126,8 @@ def test_demonstrations_without_rewards_must_be_given_some(tmp_path):
     episode = LeRobot(path=path, reward="success").build()[0]
     assert episode.rewards.tolist() == [0, 0, 0, 1]
     assert episode.terminations.tolist() == [False, False, False, True]
+    with pytest.raises(VRLError, match="leave one of the two away"):
+        LeRobot(path=path, reward="success", terminal_observation="drop")
     episode = LeRobot(path=path, reward="zero").build()[0]
     assert episode.rewards.tolist() == [0, 0, 0]
     assert episode.truncations.tolist() == [False, False, True]
@@ -171,6 +173,16 @@ def test_lists_and_actions_of_another_form_are_named(tmp_path):
     (folder / "meta/episodes.jsonl").write_text('{"episode_index": 0}\n')
     with pytest.raises(DamagedDataError, match=r"episodes\.jsonl cannot be read: 'length'"):
         LeRobot(path=str(folder), actions="unit").build()
+
+
+def test_columns_that_a_table_lacks_are_named(tmp_path):
+    folder = write_v2(tmp_path / "push")
+    path = folder / "data/chunk-000/episode_000001.parquet"
+    parquet.write_table(parquet.read_table(path).drop_columns(["observation.state"]), path)
+    dataset = LeRobot(path=str(folder)).build()
+    assert len(dataset[0]) == 3
+    with pytest.raises(DamagedDataError, match=rf"{path.name} has no column observation\.state"):
+        dataset[1]
 
 
 def test_an_episode_that_is_listed_twice_is_refused(tmp_path):

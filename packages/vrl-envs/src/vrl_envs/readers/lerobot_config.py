@@ -54,6 +54,11 @@ class LeRobot(FilesConfig):
         check_choice("actions", self.actions, ("scaled", "unit"))
         check_choice("cameras", self.cameras, ("all", "main"))
         check_choice("terminal_observation", self.terminal_observation, ("repeat", "drop"))
+        if (self.reward, self.terminal_observation) == ("success", "drop"):
+            raise VRLError(
+                "reward success pays for the last step, which terminal_observation drop leaves "
+                "out; leave one of the two away."
+            )
         if self.size is not None:
             check_at_least("size", self.size, 1)
 

@@ -8,7 +8,7 @@ where it ended the task (`terminal_observation`).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
@@ -101,17 +101,23 @@ class LeRobotDataset:
 
     def _groups(self, place: EpisodePlace) -> pyarrow.Table:
         """Read the groups of rows that an episode may be in; the newest are kept."""
-        file = parquet.ParquetFile(place.data)
-        groups = tuple(_groups_of(file, place.index))
-        if self._rows is None or self._rows[0] != (place.data, groups):
-            wanted = {"episode_index", "frame_index", "timestamp", "action", *self._columns()}
-            columns = [name for name in file.schema_arrow.names if name in wanted]
-            self._rows = (place.data, groups), file.read_row_groups(list(groups), columns=columns)
+        with parquet.ParquetFile(place.data) as file:
+            groups = tuple(_groups_of(file, place.index))
+            if self._rows is None or self._rows[0] != (place.data, groups):
+                columns = self._columns(place, file.schema_arrow.names)
+                read = file.read_row_groups(list(groups), columns=columns)
+                self._rows = (place.data, groups), read
         return self._rows[1]
 
-    def _columns(self) -> set[str]:
+    def _columns(self, place: EpisodePlace, names: Sequence[str]) -> list[str]:
+        """Return the columns to read of those in a table. Raises `DamagedDataError`."""
         images = {name for name in self.cameras.values() if not self.info.is_video(name)}
-        return {*images, *self.vectors.values(), *ENDS, *((self.reward,) if self.reward else ())}
+        needed = {"episode_index", "frame_index", "action", *images, *self.vectors.values()}
+        needed |= {self.reward} if self.reward else set()
+        missing = sorted(needed - set(names))
+        if missing:
+            raise DamagedDataError(f"{place.data} has no column {', '.join(missing)}.")
+        return [name for name in names if name in {*needed, *ENDS, "timestamp"}]
 
     def _end(self, rows: pyarrow.Table) -> tuple[bool, bool]:
         """Return whether the last step ended the task, and whether it is kept."""
