@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
+from vrl_core.errors import DamagedDataError
 from vrl_core.hooks import DatasetConfig
 
 
@@ -30,6 +31,8 @@ class Counting(DatasetConfig):
     rendering: str = "fast"
     dies_at: int = -1
     fails_at: int = -1
+    damaged: tuple[int, ...] = ()
+    skip_damaged: bool = False
     pause: float = 0.0
     diary: str = ""
     """Folder in which each process leaves a file named after it."""
@@ -63,6 +66,8 @@ class CountingDataset:
     def __getitem__(self, index: int, /) -> Episode:
         if index == self.config.dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if index in self.config.damaged:
+            raise DamagedDataError(f"Tape {index} is torn.")
         if index == self.config.fails_at:
             raise ZeroDivisionError("no such thing")
         if self.config.diary:

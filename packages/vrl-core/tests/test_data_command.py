@@ -115,8 +115,24 @@ def test_convert_recognises_files(registry: Registry, tmp_path: Path):
     (tmp_path / "old.disk").touch()
     with pytest.raises(VRLError, match="out is a store already"):
         main(["convert", "out", "out2"], registry)
-    with pytest.raises(VRLError, match=r"no format known here.*DATASET one of: tapes"):
+    with pytest.raises(
+        VRLError, match=r"no format known here: it is a file of 0 bytes.*one of: tapes \(Files of"
+    ):
         main(["convert", "old.disk", "out2"], registry)
+    for name in ("rolls/a.disk", "rolls/more/b.disk", "rolls/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(VRLError, match=r"it holds 3 files \(2 \.disk, 1 \.txt\)"):
+        main(["convert", "rolls", "out2"], registry)
+
+
+def test_a_format_of_several_datasets_is_not_guessed(tmp_path: Path):
+    module = ModuleType("sources")
+    module.vrl_datasets = hookimpl(lambda: {"tapes": Tapes, "rolls": Tapes})
+    module.vrl_datasets.__name__ = "vrl_datasets"
+    (tmp_path / "old.tape").touch()
+    with pytest.raises(VRLError, match=r"may be read by several.*rolls \(Files.*tapes \(Files"):
+        main(["convert", "old.tape", "out"], Registry(installed=False, modules=[module]))
 
 
 def test_a_warning_is_printed_once_for_a_reader(registry: Registry, tmp_path: Path, capsys):

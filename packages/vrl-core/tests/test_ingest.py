@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vrl_core.errors import VRLError
+from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.ingest import Progress, write_store
 from vrl_core.store import Store
+from vrl_core.store_writer import StoreWriter
 
 HERE = Path(__file__).parent
 
@@ -161,3 +162,40 @@ def _is_alive(process: int) -> bool:
         return False
     status = Path(f"/proc/{process}/stat")  # where there is none, the system's init reaps at once
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def test_a_damaged_episode_stops_the_writing_unless_told_otherwise(tmp_path: Path):
+    with pytest.raises(DamagedDataError, match=r"Tape 2 is torn.*--dataset.skip-damaged"):
+        write_store(counting(damaged=(2,)), tmp_path / "store", workers=1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_damaged_episodes_are_left_out_and_named(tmp_path: Path, workers: int):
+    config = counting(damaged=(0, 3), skip_damaged=True)
+    seen: list[Progress] = []
+    with pytest.warns(UserWarning, match=r"left out 2 of 5 episodes: Tape 0 is torn. Tape 3 is"):
+        store = write_store(config, tmp_path / "store", workers=workers, on_progress=seen.append)
+    assert [episode.info["seed"] for episode in store] == [1, 2, 4]
+    assert (seen[-1].episodes, seen[-1].total) == (3, 3)
+
+
+def test_left_out_episodes_are_remembered_by_a_resumed_run(tmp_path: Path):
+    options = {"damaged": (0, 1), "skip_damaged": True}
+    config = counting(**options)
+    writer = StoreWriter(
+        tmp_path / "store", config.build().spec, episodes=5, origin=config.fingerprint()
+    )
+    with writer:
+        writer.skip("Tape 0 is torn.")
+        writer.skip("Tape 1 is torn.")
+        writer.append(config.build()[2])
+    with pytest.warns(UserWarning, match="left out 2 of 5"):
+        store = write_store(config, tmp_path / "store", workers=1)
+    assert [episode.info["seed"] for episode in store] == [2, 3, 4]
+
+
+def test_nothing_but_damage_is_no_store(tmp_path: Path):
+    config = counting(episodes=2, damaged=(0, 1), skip_damaged=True)
+    with pytest.raises(VRLError, match=r"All 2 episodes are damaged.*Tape 0"):
+        write_store(config, tmp_path / "store", workers=1)
+    assert not (tmp_path / "store").exists()

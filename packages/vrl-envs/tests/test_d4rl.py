@@ -7,12 +7,15 @@ import pytest
 import vrl_envs.plugin
 from vrl_core.commands.data_sources import _recognised
 from vrl_core.config import from_data
-from vrl_core.errors import VRLError
+from vrl_core.errors import DamagedDataError, VRLError
+from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
 from vrl_envs.readers.d4rl_config import D4RL
-from vrl_envs.readers.d4rl_dataset import episode_bounds, names_of
-from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
+from vrl_envs.readers.d4rl_dataset import episode_bounds
+from vrl_envs.readers.d4rl_names import names_of
+from vrl_envs.readers.damage import IncompleteDataWarning
+from vrl_envs.scores import d4rl_references
 
 ROWS = 9
 
@@ -80,7 +83,7 @@ def test_without_next_observations_a_timeouts_row_is_the_last_state(path):
     assert dataset[1].terminations.tolist() == [False, False, True]
 
 
-@pytest.mark.filterwarnings("ignore::vrl_envs.readers.vd4rl_dataset.IncompleteDataWarning")
+@pytest.mark.filterwarnings("ignore::vrl_envs.readers.damage.IncompleteDataWarning")
 def test_terminations_of_unknown_outcome_can_be_dropped(path):
     config = D4RL(path=str(write_tables(path)), terminal_observation="drop")
     episode = config.build()[1]
@@ -93,7 +96,7 @@ def test_terminations_of_unknown_outcome_can_be_dropped(path):
 def test_files_from_before_timeouts_are_cut_at_the_time_limit(path):
     terminals = np.zeros(3500, bool)
     terminals[[1200, 1300]] = True
-    found = episode_bounds({"terminals": terminals}, path)
+    found = episode_bounds({"terminals": terminals}, path, 1000)
     assert [(each.start, each.stop, each.terminated) for each in found] == [
         (0, 1000, False),
         (1000, 1201, True),
@@ -112,6 +115,15 @@ def test_names_tell_task_and_quality(path):
         "walker2d-medium-expert-v1": ("walker2d", "medium_expert"),
         "ant_full_replay-v2": ("ant", "full_replay"),
         "kitchen_microwave-v0": (None, None),
+        "mini_kitchen_microwave_kettle_light_slider-v0": ("kitchen", "complete"),
+        "kitchen_microwave_kettle_light_slider-v0": ("kitchen", "partial"),
+        "kitchen_microwave_kettle_bottomburner_light-v0": ("kitchen", "mixed"),
+        "kitchen-complete-v0": ("kitchen", "complete"),
+        "pen-v0_demos_clipped": ("pen", "human"),
+        "door-demos-v0-bc-combined": ("door", "cloned"),
+        "hammer-v0_expert_clipped": ("hammer", "expert"),
+        "relocate-human-v1": ("relocate", "human"),
+        "open-door": (None, None),
     }.items():
         assert names_of(path.with_name(name + ".hdf5")) == wanted
 
@@ -152,3 +164,76 @@ def test_bad_files_are_explained(path):
         D4RL(path=str(unnamed)).build()
     with pytest.raises(VRLError, match="terminal_observation"):
         D4RL(path=str(path), terminal_observation="keep")
+
+
+def kitchen(width=60):
+    """Observations whose number j in row t is 1000 t + j."""
+    return 1000.0 * np.arange(ROWS)[:, None] + np.arange(width, dtype=np.float64)
+
+
+@pytest.mark.filterwarnings("ignore::vrl_envs.readers.damage.IncompleteDataWarning")
+def test_kitchens_observations_may_be_split_into_their_parts(tmp_path):
+    path = tmp_path / "kitchen_microwave_kettle_bottomburner_light-v0.hdf5"
+    rewards = np.array([0, 0, 1, 0, 0, 0, 1, 1, 0], np.float64)[:, None]
+    actions = np.full((ROWS, 9), 0.5)
+    write_tables(
+        path,
+        observations=kitchen(),
+        actions=actions,
+        rewards=rewards,
+        terminals=(7,),
+        column=True,
+    )
+    whole = D4RL(path=str(path)).build()
+    parts = D4RL(path=str(path), observations="parts").build()
+    assert (whole.spec.task, whole.spec.behaviour) == ("kitchen", "mixed")
+    assert whole.spec.source == "D4RL, subtasks microwave, kettle, bottom burner, light switch"
+    assert whole.spec.environment is None
+    assert whole[0].observations["state"].shape == (5, 60)
+    assert whole[0].rewards.tolist() == [0, 0, 1, 0]
+    assert whole[1].rewards.tolist() == [0, 1, 1]
+    episode = parts[1]
+    assert {name: part[0, 0] for name, part in episode.observations.items()} == {
+        "robot": 5000,
+        "objects": 5009,
+        "goal": 5030,
+    }
+    assert [part.shape[1] for part in episode.observations.values()] == [9, 21, 30]
+    check_dataset(D4RL(path=str(path), observations="parts"), episodes=2, spawn=False)
+    with pytest.raises(VRLError, match="Observations of pen with 60 numbers have no parts"):
+        D4RL(path=str(path), task="pen", observations="parts").build()
+
+
+def test_where_episodes_were_cut_is_said_to_be_assumed(tmp_path):
+    """The first version's files have no timeouts; demonstrations differ in length."""
+    path = write_tables(tmp_path / "door-v0_demos_clipped.hdf5", timeouts=None, terminals=())
+    with pytest.warns(IncompleteDataWarning, match="200 steps, the task's time limit, are taken"):
+        dataset = D4RL(path=str(path)).build()
+    assert [len(dataset[index]) for index in range(len(dataset))] == [8]
+    dataset = D4RL(path=str(path), time_limit=3).build()
+    assert [seen(dataset[index]) for index in range(3)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    with pytest.raises(VRLError, match="time_limit is 0"):
+        D4RL(path=str(path), time_limit=0)
+
+
+def test_scores_of_kitchen_and_adroit_are_known():
+    assert d4rl_references("kitchen").normalise(3.0) == 75.0
+    assert d4rl_references("door").normalise(2880.5693087298737) == 100.0
+
+
+def test_a_damaged_chunk_costs_its_episodes_alone(path, tmp_path):
+    write_tables(path, following=True, observations=None)
+    with h5py.File(path, "a") as file:
+        table = np.repeat(np.arange(ROWS, dtype=np.float32)[:, None], 17, 1)
+        file.create_dataset(
+            "observations", data=table, chunks=(1, 17), compression="gzip", fletcher32=True
+        )
+        place = file["observations"].id.get_chunk_info(6).byte_offset
+    content = bytearray(path.read_bytes())
+    content[place + 8 : place + 12] = bytes(4)
+    path.write_bytes(content)
+    with pytest.raises(DamagedDataError, match=f"{path.name} cannot be read"):
+        D4RL(path=str(path)).build()[1]
+    with pytest.warns(UserWarning, match="left out 1 of 3 episodes"):
+        store = write_store(D4RL(path=str(path), skip_damaged=True), tmp_path / "s", workers=1)
+    assert [seen(episode)[0] for episode in store] == [0, 8]

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 
 from tiny_vd4rl import rows, table, write_hdf5, write_npz
-from vrl_core.errors import VRLError
+from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.ingest import write_store
+from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.readers.vd4rl_config import VD4RL
-from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::vrl_envs.readers.vd4rl_dataset.IncompleteDataWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::vrl_envs.readers.damage.IncompleteDataWarning")
 
 
 def test_the_description_is_that_of_the_published_data(tmp_path):
@@ -48,7 +46,54 @@ def test_shifted_suites_are_not_evaluated_in_the_plain_environment(tmp_path):
     spec = VD4RL(path=str(folder)).build().spec
     assert (spec.task, spec.behaviour) == ("walker_walk", "random")
     assert spec.environment is None
-    assert spec.source == "V-D4RL, distracting medium"
+    assert spec.source == "V-D4RL, distracting medium (one fixed distraction)"
+
+
+def test_the_manifest_says_what_a_shifted_suite_was_collected_with(tmp_path):
+    write_npz(tmp_path / "vd4rl/multitask/cheetah_run_random/64px")
+    write_npz(tmp_path / "vd4rl/multitask/walker_walk_random/64px")
+    write_npz(tmp_path / "vd4rl/distracting/walker_walk_random/64px/hard")
+    root = str(tmp_path / "vd4rl")
+
+    def source(**chosen):
+        return VD4RL(path=root, **chosen).build().spec.source
+
+    assert source(task="cheetah_run") == "V-D4RL, multitask (torso lengths 1 to 8)"
+    said = source(suite="multitask", task="walker_walk")
+    assert said == "V-D4RL, multitask (limb lengths len_1 to len_8)"
+    assert source(difficulty="hard") == "V-D4RL, distracting hard (one fixed distraction)"
+    with pytest.raises(VRLError, match="Several datasets"):
+        source(task="walker_walk")
+    with pytest.raises(VRLError, match="None of the datasets"):
+        source(difficulty="easy")
+    with pytest.raises(VRLError, match="multitask has no difficulties"):
+        source(suite="multitask", difficulty="easy")
+
+
+def test_the_suite_of_a_folder_without_a_telling_name_may_be_given(tmp_path):
+    """Read as of the main suite, the folder's `medium` would be a quality."""
+    folder = tmp_path / "walker_walk_random/medium"
+    write_npz(folder)
+    assert VD4RL(path=str(folder)).build().spec.behaviour == "medium"
+    spec = VD4RL(path=str(folder), suite="distracting").build().spec
+    assert (spec.behaviour, spec.environment) == ("random", None)
+    assert spec.source == "V-D4RL, distracting medium (one fixed distraction)"
+
+
+@pytest.mark.parametrize("layout", ["npz", "hdf5"])
+def test_damaged_files_are_left_out_on_request(tmp_path, layout):
+    folder = tmp_path / "walker_walk/expert"
+    if layout == "npz":
+        bad = write_npz(folder, episodes=2)[0]
+    else:
+        bad = write_hdf5(folder / "0.hdf5", table([4]))
+        write_hdf5(folder / "1.hdf5", table([4], first_episode=1))
+    bad.write_bytes(bad.read_bytes()[:90])
+    with pytest.raises(DamagedDataError, match=rf"{bad.name} cannot be read.*skip-damaged"):
+        VD4RL(path=str(folder)).build()
+    with pytest.warns(IncompleteDataWarning, match=rf"left out 1 damaged files: .*{bad.name}"):
+        dataset = VD4RL(path=str(folder), skip_damaged=True).build()
+    assert dataset[0].rewards.tolist() == [11, 12, 13, 14]
 
 
 @pytest.fixture

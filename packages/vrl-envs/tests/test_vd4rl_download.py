@@ -15,9 +15,7 @@ from vrl_envs.readers.vd4rl_names import parse_identifier
 NAME = "v-d4rl/walker_walk/medium_expert/84px"
 FOLDER = "vd4rl/main/walker_walk/medium_expert/84px"
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::vrl_envs.readers.vd4rl_dataset.IncompleteDataWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::vrl_envs.readers.damage.IncompleteDataWarning")
 
 
 @pytest.fixture
@@ -83,6 +81,7 @@ def test_the_papers_names_fetch_the_same_and_files_can_be_kept(hub, tmp_path):
 def test_a_distracting_dataset_is_fetched(hub, tmp_path):
     store = VD4RL.download("v-d4rl/distracting/walker_walk_random/64px/easy", workers=1)
     assert store.path.resolve() == tmp_path / "data/distracting/walker_walk_random/64px/easy"
+    assert store.spec.source == "V-D4RL, distracting easy (one fixed distraction)"
     assert store.spec.environment is None
 
 

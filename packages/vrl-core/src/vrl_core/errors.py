@@ -1,4 +1,4 @@
-"""The one error a user is meant to read."""
+"""The error a user is meant to read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ class VRLError(Exception):
 
     The message says what was asked, what exists and what to do next. The command line prints it
     without a traceback and exits with 1.
+    """
+
+
+class DamagedDataError(VRLError):
+    """Data of an episode that cannot be read: its file is damaged or not whole.
+
+    A dataset raises it for what `skip_damaged` may leave out.
     """
 
 

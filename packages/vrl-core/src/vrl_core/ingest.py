@@ -17,7 +17,7 @@ import sys
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from vrl_core.episodes import Dataset, Episode
-from vrl_core.errors import VRLError
+from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.hooks import DatasetConfig
 from vrl_core.store import Store
 from vrl_core.store_writer import StoreWriter, refuse_existing
@@ -65,9 +65,10 @@ def write_store(
 
     `workers` processes make the episodes, by default one for each available core; one means this
     process. The store's bytes do not depend on it. When `folder.partial` holds the beginning of
-    the same dataset, the rest is written. Raises `VRLError` when the store exists or is being
-    written, the unfinished one is of another configuration, data is unfit, or a worker dies; what
-    was written before is kept.
+    the same dataset, the rest is written. Episodes that raise `DamagedDataError` are left out, with
+    a warning, if the configuration has a true `skip_damaged`. Raises `VRLError` when the store
+    exists or is being written, the unfinished one is of another configuration, data is unfit, or a
+    worker dies; what was written before is kept.
     """
     if workers is not None and workers < 1:
         raise VRLError(f"--workers {workers} makes no episodes; it is at least 1.")
@@ -83,21 +84,41 @@ def write_store(
     )
     with writer:
         resumed, resumed_frames = writer.written, writer.frames
-        count = min(workers or available_cores(), max(1, total - resumed))
-        with closing(_episodes(config, dataset, range(resumed, total), count)) as episodes:
+        left = range(writer.taken, total)
+        count = min(workers or available_cores(), max(1, len(left)))
+        with closing(_episodes(config, dataset, left, count)) as episodes:
             for episode in episodes:
-                writer.append(episode)
+                _take(writer, episode, getattr(config, "skip_damaged", None))
                 if on_progress:
                     on_progress(
                         Progress(
                             episodes=writer.written,
-                            total=total,
+                            total=total - len(writer.skipped),
                             frames=writer.frames,
                             resumed=resumed,
                             resumed_frames=resumed_frames,
                         )
                     )
-        return writer.finish()
+        store = writer.finish()
+    if writer.skipped:
+        warnings.warn(_skipped_note(writer.skipped, total), stacklevel=2)
+    return store
+
+
+def _take(writer: StoreWriter, episode: Episode | DamagedDataError, skips: bool | None) -> None:
+    """Append an episode, or skip one that is damaged; `skips` is None where that is no setting."""
+    if isinstance(episode, Episode):
+        writer.append(episode)
+    elif skips:
+        writer.skip(str(episode))
+    else:
+        hint = "" if skips is None else " --dataset.skip-damaged leaves such episodes out."
+        raise DamagedDataError(f"{episode}{hint}")
+
+
+def _skipped_note(reasons: Sequence[str], total: int) -> str:
+    more = f" And {len(reasons) - 3} more." if len(reasons) > 3 else ""
+    return f"left out {len(reasons)} of {total} episodes: {' '.join(reasons[:3])}{more}"
 
 
 def available_cores() -> int:
@@ -109,7 +130,7 @@ def available_cores() -> int:
 
 def _episodes(
     config: DatasetConfig, dataset: Dataset, indices: range, workers: int
-) -> Generator[Episode, None, None]:
+) -> Generator[Episode | DamagedDataError, None, None]:
     """Yield the episodes in order, made here or by worker processes."""
     if not indices:
         return
@@ -134,8 +155,10 @@ def _episodes(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _in_order(pool: ProcessPoolExecutor, blocks: list[range], ahead: int) -> Iterator[Episode]:
-    waiting: deque[tuple[range, Future[list[Episode]]]] = deque()
+def _in_order(
+    pool: ProcessPoolExecutor, blocks: list[range], ahead: int
+) -> Iterator[Episode | DamagedDataError]:
+    waiting: deque[tuple[range, Future[list[Episode | DamagedDataError]]]] = deque()
     remaining = iter(blocks)
     try:
         for block in remaining:
@@ -152,9 +175,11 @@ def _in_order(pool: ProcessPoolExecutor, blocks: list[range], ahead: int) -> Ite
         ) from error
 
 
-def _episode(dataset: Dataset, index: int) -> Episode:
+def _episode(dataset: Dataset, index: int) -> Episode | DamagedDataError:
     try:
         return dataset[index]
+    except DamagedDataError as error:
+        return error
     except VRLError:
         raise
     except Exception as error:
@@ -231,6 +256,6 @@ def _imported(module: str, file: str | None) -> Any:
     return loaded
 
 
-def _make_block(block: range) -> list[Episode]:
+def _make_block(block: range) -> list[Episode | DamagedDataError]:
     assert _dataset is not None, "the worker was not started"
     return [_episode(_dataset, index) for index in block]

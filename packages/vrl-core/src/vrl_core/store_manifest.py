@@ -24,6 +24,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 JOURNAL = "journal.jsonl"
 STAGING_SUFFIX = ".partial"
+SKIPPED = "skipped"
+"""Key of a journal's line for an episode that was left out."""
 OBSERVATION_PREFIX = "observation."
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -85,6 +87,8 @@ class Journal:
     """Episodes the finished store will have."""
     episodes: Sequence[EpisodeRecord]
     """Episodes that are safely on disk."""
+    skipped: Sequence[str] = ()
+    """Why episodes were left out, one reason each; they count towards `total`."""
 
     @property
     def rows(self) -> int:
@@ -239,7 +243,8 @@ def read_journal(folder: Path) -> Journal | None:
             origin=opening["origin"],
             spec=opening["spec"],
             total=int(opening["episodes"]),
-            episodes=[EpisodeRecord.from_data(record) for record in records],
+            episodes=[EpisodeRecord.from_data(each) for each in records if SKIPPED not in each],
+            skipped=[str(each[SKIPPED]) for each in records if SKIPPED in each],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise VRLError(

@@ -36,6 +36,7 @@ from vrl_core.store import (
 from vrl_core.store_manifest import (
     JOURNAL,
     MANIFEST,
+    SKIPPED,
     STAGING_SUFFIX,
     EpisodeRecord,
     Journal,
@@ -78,7 +79,9 @@ class StoreWriter:
         self.staging = staging_folder(folder)
         self._layout = field_layout(spec)
         self._records: list[EpisodeRecord] = []
-        self._pending = 0
+        self.skipped: list[str] = []
+        """Why episodes were left out, earlier runs' included."""
+        self._pending: list[str] = []
         self._pending_bytes = 0
         self._flushed_at = time.monotonic()
         self._files: dict[str, BinaryIO] = {}
@@ -95,6 +98,11 @@ class StoreWriter:
     def written(self) -> int:
         """Episodes appended so far, earlier runs' included."""
         return len(self._records)
+
+    @property
+    def taken(self) -> int:
+        """Episodes of the dataset that were appended or skipped so far."""
+        return len(self._records) + len(self.skipped)
 
     @property
     def frames(self) -> int:
@@ -114,10 +122,15 @@ class StoreWriter:
             for name, value in rows.items():
                 self._files[name].write(value.reshape(-1).view(np.uint8).data)
             self._records.append(record)
-            self._pending += 1
+            self._pending.append(dumps(record.to_data()))
             self._pending_bytes += sum(value.nbytes for value in rows.values())
             if self._is_due():
                 self.flush()
+
+    def skip(self, reason: str) -> None:
+        """Leave the next episode out."""
+        self.skipped.append(reason)
+        self._pending.append(dumps({SKIPPED: reason}))
 
     def flush(self) -> None:
         """Make all appended episodes survive whatever comes: data first, then the journal."""
@@ -125,16 +138,20 @@ class StoreWriter:
             return
         for file in self._files.values():
             _sync(file)
-        for record in self._records[-self._pending :]:
-            self._journal.write((dumps(record.to_data()) + "\n").encode())
+        self._journal.write("".join(line + "\n" for line in self._pending).encode())
         _sync(self._journal)
-        self._pending = self._pending_bytes = 0
+        self._pending, self._pending_bytes = [], 0
         self._flushed_at = time.monotonic()
 
     def finish(self) -> Store:
         """Complete the store under its own name and open it."""
-        if self.written != self.total:
-            raise VRLError(f"The store has {self.written} of {self.total} episodes.")
+        if self.taken != self.total:
+            raise VRLError(f"The store has {self.taken} of {self.total} episodes.")
+        if not self.written:
+            raise VRLError(
+                f"All {self.total} episodes are damaged, so there is nothing to write. The first: "
+                f"{self.skipped[0]}"
+            )
         manifest = Manifest(spec=self.spec, episodes=self._records)
         with explained(self.staging, kept=KEPT):
             self.flush()
@@ -195,7 +212,7 @@ class StoreWriter:
             )
         else:
             _require_same(self.staging, journal, origin, self.spec, self.total)
-            self._records = list(journal.episodes)
+            self._records, self.skipped = list(journal.episodes), list(journal.skipped)
         self._journal = (self.staging / JOURNAL).open("r+b")
         self._journal.truncate(_whole_lines(self._journal))
         self._journal.seek(0, os.SEEK_END)

@@ -18,6 +18,11 @@ D4RL_REFERENCES: Mapping[str, ReferenceReturns] = {
     "hopper": ReferenceReturns(random=-20.272305, expert=3234.3),
     "walker2d": ReferenceReturns(random=1.629008, expert=4592.3),
     "ant": ReferenceReturns(random=-325.6, expert=3879.7),
+    "kitchen": ReferenceReturns(random=0.0, expert=4.0),
+    "pen": ReferenceReturns(random=96.262799, expert=3076.8331017826877),
+    "hammer": ReferenceReturns(random=-274.856578, expert=12794.134825156867),
+    "door": ReferenceReturns(random=-56.512833, expert=2880.5693087298737),
+    "relocate": ReferenceReturns(random=-6.425911, expert=4233.877797728884),
 }
 """Returns of a random and an expert policy that D4RL's normalised scores rest on, as its code
 publishes them; one pair a task for all its datasets and versions."""

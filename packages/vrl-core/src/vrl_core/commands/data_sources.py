@@ -6,10 +6,11 @@ import dataclasses
 import inspect
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from vrl_core.registry import Registry
     from vrl_core.store import Store
 
+COUNTED_FILES = 10_000
+"""Files of a folder that are counted to say what is in it."""
 Workers = Annotated[int | None, tyro.conf.arg(help="Processes; by default one for each core.")]
 Output = Annotated[
     Path | None,
@@ -129,7 +132,7 @@ def _convert_help(registry: Registry) -> int:
     names = ", ".join(registry.names("datasets"))
     print("usage: vrl data convert FILES [STORE] [--dataset.<setting> ...] [--workers N]")
     print("       vrl data convert DATASET --dataset.path FILES [STORE] ...\n")
-    print("FILES is a file or folder whose format an installed dataset recognises;")
+    print("FILES is a file or folder whose format an installed dataset recognises by its content;")
     print(f"DATASET names one: {names}.\n")
     print("Settings of a dataset: vrl data convert DATASET --help")
     return 0
@@ -150,16 +153,30 @@ def _recognised(path: Path, registry: Registry) -> str:
     ]
     if len(names) == 1:
         return names[0]
-    readers = names or [name for name, kind in options.items() if _reads_files(name, kind)]
-    problem = "is of a format that several datasets read" if names else "has no format known here"
+    readers = names or [name for name, kind in options.items() if hasattr(kind, "recognises")]
+    problem = "may be read by several datasets" if names else "is of no format known here"
+    known = "; ".join(f"{name} ({_summary(options[name])})" for name in readers)
     raise VRLError(
-        f"{path} {problem}. Name the dataset: vrl data convert DATASET --dataset.path {path} "
-        f"STORE, with DATASET one of: {', '.join(readers) or 'none'}."
+        f"{path} {problem}: it {found_at(path)}. Name the dataset: vrl data convert DATASET "
+        f"--dataset.path {path} STORE, with DATASET one of: {known or 'none'}."
     )
 
 
-def _reads_files(name: str, kind: Any) -> bool:
-    return name != "store" and any(field.name == "path" for field in dataclasses.fields(kind))
+def found_at(path: Path) -> str:
+    """Say in words which kinds of files lie at or below a path."""
+    if path.is_file():
+        return f"is a file of {path.stat().st_size:,} bytes"
+    files = islice((each for each in path.rglob("*") if each.is_file()), COUNTED_FILES)
+    kinds = Counter(each.suffix.lower() or "nameless" for each in files)
+    if not kinds:
+        return "holds no files"
+    more = "more than " if kinds.total() == COUNTED_FILES else ""
+    listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
+    return f"holds {more}{kinds.total():,} files ({listed})"
+
+
+def _summary(kind: Any) -> str:
+    return (inspect.getdoc(kind) or "").partition("\n")[0].rstrip(".")
 
 
 def download(words: Sequence[str], registry: Registry) -> int:

@@ -8,10 +8,8 @@ observation and no step. (That loader takes that other row for where a terminal 
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
@@ -22,14 +20,12 @@ import numpy as np
 
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
-from vrl_envs.config import QUALITY_ALIASES
+from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.d4rl_config import D4RL
-from vrl_envs.readers.vd4rl_dataset import IncompleteDataWarning
+from vrl_envs.readers.d4rl_names import KITCHEN_PARTS, names_of, provenance, time_limit_of
+from vrl_envs.readers.damage import IncompleteDataWarning, damaged
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
-TIME_LIMIT = 1000
-"""Steps after which a task of Gymnasium is cut off, for files from before `timeouts`."""
-ACTION_TOLERANCE = 1e-3
 CHUNK_CACHE = 16 * 2**20
 SIZES = {
     ("halfcheetah", 17, 6): False,
@@ -39,11 +35,6 @@ SIZES = {
     ("ant", 111, 8): True,
 }
 """Whether the states of a task of these sizes hold contact forces."""
-_NAME = re.compile(
-    r"(?P<task>halfcheetah|hopper|walker2d|walker|ant)[_-]"
-    r"(?P<quality>random|medium|expert|mixed|full)"
-    r"(?:[_-](?P<more>replay|expert))?(?:[_-]v\d)?$"
-)
 
 
 @dataclass(frozen=True)
@@ -65,9 +56,10 @@ class D4RLDataset:
     def __init__(self, config: D4RL) -> None:
         self.config, self.path = config, Path(config.path)
         self._file = open_tables(self.path)
+        self.assumed_limit = time_limit_of(config.task or names_of(self.path)[0])
         with damaged(self.path):
             self.has_next = "next_observations" in self._file
-            found = episode_bounds(self._file, self.path)
+            found = episode_bounds(self._file, self.path, config.time_limit or self.assumed_limit)
         self.bounds = [bounds for bounds in found if self._steps(bounds) > 0]
         self.spec = describe(config, self._file)
         if not self.bounds:
@@ -80,7 +72,7 @@ class D4RLDataset:
         return len(self.bounds)
 
     def __getitem__(self, index: int, /) -> Episode:
-        """Read episode `index`. Raises `VRLError` when the file is damaged."""
+        """Read episode `index`. Raises `DamagedDataError` when the file is damaged."""
         if not 0 <= index < len(self):
             raise IndexError(f"episode {index} of {len(self)}")
         bounds = self.bounds[index]
@@ -93,7 +85,7 @@ class D4RLDataset:
         last = np.arange(steps) == steps - 1
         terminated = bounds.terminated and steps == bounds.stop - bounds.start
         return Episode(
-            observations={"state": observations},
+            observations=self._fields(observations),
             actions=bounded(actions, self.path),
             rewards=rewards,
             terminations=last & terminated,
@@ -117,7 +109,21 @@ class D4RLDataset:
         final = self._file["next_observations"][bounds.stop - 1] if self.has_next else first[-1]
         return np.concatenate((first, np.asarray(final, np.float32)[None]))
 
+    def _fields(self, observations: np.ndarray) -> dict[str, np.ndarray]:
+        """Split `(T+1, state)` into the fields of the spec."""
+        fields, start = {}, 0
+        for name, field in self.spec.observations.items():
+            fields[name] = observations[:, start : start + field.shape[0]]
+            start += field.shape[0]
+        return fields
+
     def _notes(self, found: int) -> Iterator[str]:
+        cut = [b for b in self.bounds if not b.terminated]
+        if "timeouts" not in self._file and not self.config.time_limit and cut:
+            yield (
+                f"the file does not say where episodes were cut; {self.assumed_limit} steps, the "
+                f"task's time limit, are taken for {len(cut)} of them (--dataset.time-limit)"
+            )
         terminated = sum(bounds.terminated for bounds in self.bounds)
         if found > len(self.bounds):
             count = found - len(self.bounds)
@@ -164,14 +170,17 @@ def open_tables(path: Path) -> h5py.File:
     return file
 
 
-def episode_bounds(file: h5py.File, path: Path) -> list[Bounds]:
-    """Return the episodes of a file; rows after its last end are one that was cut off."""
+def episode_bounds(file: h5py.File, path: Path, time_limit: int) -> list[Bounds]:
+    """Return the episodes of a file; rows after its last end are one that was cut off.
+
+    Without `timeouts`, an episode ends after `time_limit` steps.
+    """
     terminals = np.asarray(file["terminals"]).reshape(-1).astype(bool)
     if "timeouts" in file:
         timeouts = np.asarray(file["timeouts"]).reshape(-1).astype(bool)
         ends = np.flatnonzero(terminals | timeouts) + 1
     else:
-        ends = np.asarray(list(_ends_without_timeouts(terminals)), np.int64)
+        ends = np.asarray(list(_ends_without_timeouts(terminals, time_limit)), np.int64)
     if not len(terminals):
         raise VRLError(f"{path} is empty.")
     starts = np.concatenate(([0], ends))
@@ -182,55 +191,48 @@ def episode_bounds(file: h5py.File, path: Path) -> list[Bounds]:
     ]
 
 
-def _ends_without_timeouts(terminals: np.ndarray) -> Iterator[int]:
+def _ends_without_timeouts(terminals: np.ndarray, time_limit: int) -> Iterator[int]:
     start = 0
     for terminal in [*np.flatnonzero(terminals) + 1, len(terminals)]:
-        while terminal - start > TIME_LIMIT:
-            start += TIME_LIMIT
+        while terminal - start > time_limit:
+            start += time_limit
             yield start
-        if terminal - start == TIME_LIMIT or terminals[terminal - 1]:
+        if terminal - start == time_limit or terminals[terminal - 1]:
             start = int(terminal)
             yield start
-
-
-def bounded(actions: np.ndarray, path: Path) -> np.ndarray:
-    """Return actions clipped to [-1, 1] from rounding. Raises `VRLError` for larger ones."""
-    largest = float(np.abs(actions).max(initial=0))
-    if not largest <= 1 + ACTION_TOLERANCE:
-        raise VRLError(f"{path} has actions of size {largest:g}; they must lie in [-1, 1].")
-    clipped: np.ndarray = np.clip(actions, -1, 1)
-    return clipped
-
-
-def names_of(path: Path) -> tuple[str | None, str | None]:
-    """Return the task and the behaviour in a file's name, if they are there."""
-    match = _NAME.search(path.stem.lower())
-    if match is None:
-        return None, None
-    task = "walker2d" if match["task"] == "walker" else match["task"]
-    quality = "_".join(part for part in (match["quality"], match["more"]) if part)
-    return task, QUALITY_ALIASES.get(quality, quality)
 
 
 def describe(config: D4RL, file: h5py.File) -> DataSpec:
     """Describe the data; the environment is known for the tasks of Gymnasium."""
     path = Path(config.path)
-    task, quality = names_of(path)
-    task = config.task or task
+    named, quality = names_of(path)
+    task = config.task or named
     if task is None:
         raise VRLError(
             f"The name {path.name} does not tell the task. Give it: --dataset.task halfcheetah"
         )
     sizes = (file["observations"].shape[1], file["actions"].shape[1])
+    quality = config.quality or quality or "unknown"
     return DataSpec(
         task=task,
-        observations={"state": FieldSpec((sizes[0],), "float32")},
+        observations=_observations(config, task, sizes[0]),
         action_size=sizes[1],
         environment=_environment(task, *sizes),
-        behaviour=config.quality or quality or "unknown",
-        source="D4RL",
+        behaviour=quality,
+        source=provenance(task, quality),
         licence="CC-BY-4.0",
     )
+
+
+def _observations(config: D4RL, task: str, size: int) -> dict[str, FieldSpec]:
+    if config.observations == "state":
+        return {"state": FieldSpec((size,), "float32")}
+    if task != "kitchen" or size != sum(KITCHEN_PARTS.values()):
+        raise VRLError(
+            f"Observations of {task} with {size} numbers have no parts; Kitchen's 60 have "
+            f"{KITCHEN_PARTS}. Leave out --dataset.observations parts."
+        )
+    return {name: FieldSpec((width,), "float32") for name, width in KITCHEN_PARTS.items()}
 
 
 def _environment(task: str, state_size: int, action_size: int) -> dict[str, Any] | None:
@@ -238,14 +240,3 @@ def _environment(task: str, state_size: int, action_size: int) -> dict[str, Any]
     if forces is None:
         return None
     return {"name": "gym-mujoco", "task": task, "version": "v4", "contact_forces": forces}
-
-
-@contextmanager
-def damaged(path: Path) -> Iterator[None]:
-    """Say of what HDF5 cannot read that the file is damaged."""
-    try:
-        yield
-    except (OSError, KeyError, ValueError) as error:
-        raise VRLError(
-            f"{path} cannot be read: {error}. It may be damaged or incomplete; fetch it again."
-        ) from error

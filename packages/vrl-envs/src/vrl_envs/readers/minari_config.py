@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vrl_core.hooks import DatasetConfig
+from vrl_envs.readers.files_config import FilesConfig
 
 if TYPE_CHECKING:
     from vrl_envs.readers.minari_dataset import MinariDataset
 
 
 @dataclass(frozen=True, kw_only=True)
-class Minari(DatasetConfig):
+class Minari(FilesConfig):
     """Episodes of a Minari dataset in HDF5 format, such as `mujoco/halfcheetah/expert-v0`."""
 
     path: str

@@ -16,10 +16,12 @@ import h5py
 import numpy as np
 
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
-from vrl_core.errors import VRLError
+from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.store_manifest import spec_from_data
 from vrl_envs.config import QUALITY_ALIASES
-from vrl_envs.readers.d4rl_dataset import SIZES, bounded, damaged
+from vrl_envs.readers.actions import bounded
+from vrl_envs.readers.d4rl_dataset import SIZES
+from vrl_envs.readers.damage import damaged
 from vrl_envs.readers.minari_config import Minari
 
 DATA, METADATA = Path("data/main_data.hdf5"), Path("data/metadata.json")
@@ -56,7 +58,7 @@ class MinariDataset:
         return len(self.episodes)
 
     def __getitem__(self, index: int, /) -> Episode:
-        """Read episode `index`. Raises `VRLError` when the file is damaged."""
+        """Read episode `index`. Raises `DamagedDataError` when the file is damaged."""
         if not 0 <= index < len(self):
             raise IndexError(f"episode {index} of {len(self)}")
         with damaged(self.path):
@@ -171,10 +173,10 @@ def describe(
 def require_aligned(
     where: str, observations: Mapping[str, np.ndarray], actions: np.ndarray, rewards: np.ndarray
 ) -> None:
-    """Raise `VRLError` unless there is a reward an action, and an observation more."""
+    """Raise `DamagedDataError` unless there is a reward an action, and an observation more."""
     rows = {name: len(values) for name, values in observations.items()}
     if len(rewards) != len(actions) or any(count != len(actions) + 1 for count in rows.values()):
-        raise VRLError(
+        raise DamagedDataError(
             f"{where} is damaged: {len(actions)} actions, {len(rewards)} rewards, observations "
             f"{rows}; there must be one observation more than actions."
         )

@@ -62,5 +62,8 @@ def row_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return () if name in SCALARS and row == (1,) else row
 
 
-SCALARS = frozenset({"reward", "discount", "step_type", "is_first", "is_last", "is_terminal"})
+SCALARS = frozenset(
+    {"reward", "discount", "step_type", "is_first", "is_last", "is_terminal"}
+    | {"terminal", "success", "mask"}
+)
 """Columns of one number a row."""

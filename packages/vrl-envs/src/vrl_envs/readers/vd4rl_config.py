@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from typing_extensions import Doc
 
-from vrl_core.hooks import DatasetConfig
+from vrl_envs.readers.files_config import FilesConfig
 
 if TYPE_CHECKING:
     from vrl_core.store import Store
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VD4RL(DatasetConfig):
+class VD4RL(FilesConfig):
     """Episodes in V-D4RL's files: 64 px `.npz`, one an episode, or 84 px `.hdf5` tables."""
 
     path: str
@@ -25,6 +25,10 @@ class VD4RL(DatasetConfig):
     """Task, such as `walker_walk`; read off the path unless given."""
     quality: str | None = None
     """Behaviour, such as `medium_expert`; read off the path unless given."""
+    suite: Literal["main", "distracting", "multitask"] | None = None
+    """Suite; read off the path unless given."""
+    difficulty: Literal["easy", "medium", "hard"] | None = None
+    """Difficulty of the distractions in the suite `distracting`; read off the path unless given."""
     layout: Literal["auto", "npz", "hdf5"] = "auto"
     """Kind of file to read; needed only where a folder holds both."""
     proprioception: bool = False
@@ -41,8 +45,16 @@ class VD4RL(DatasetConfig):
         from vrl_envs.readers.vd4rl_files import find_source
 
         return VD4RLDataset(
-            find_source(self.path, task=self.task, quality=self.quality, layout=self.layout),
+            find_source(
+                self.path,
+                task=self.task,
+                quality=self.quality,
+                layout=self.layout,
+                suite=self.suite,
+                difficulty=self.difficulty,
+            ),
             proprioception=self.proprioception,
+            skip_damaged=self.skip_damaged,
         )
 
     @classmethod

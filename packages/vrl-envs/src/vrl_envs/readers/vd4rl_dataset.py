@@ -9,17 +9,14 @@ from typing import Any, Protocol
 
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
+from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.readers.vd4rl_files import Source
 from vrl_envs.readers.vd4rl_hdf5 import Hdf5Episodes
-from vrl_envs.readers.vd4rl_names import ACTION_SIZES, published_transitions
+from vrl_envs.readers.vd4rl_names import ACTION_SIZES, SHIFTS, published_transitions
 from vrl_envs.readers.vd4rl_npz import NpzEpisodes
 
 ACTION_REPEAT = 2
 LICENCE = "MIT"
-
-
-class IncompleteDataWarning(UserWarning):
-    """The files are readable, and less than they should be."""
 
 
 class EpisodeReader(Protocol):
@@ -49,9 +46,13 @@ class VD4RLDataset:
     `VRLError` when a file is damaged or its actions are not the task's.
     """
 
-    def __init__(self, source: Source, *, proprioception: bool = False) -> None:
+    def __init__(
+        self, source: Source, *, proprioception: bool = False, skip_damaged: bool = False
+    ) -> None:
         reader = NpzEpisodes if source.layout == "npz" else Hdf5Episodes
-        self._reader: EpisodeReader = reader(source.files, proprioception=proprioception)
+        self._reader: EpisodeReader = reader(
+            source.files, proprioception=proprioception, skip_damaged=skip_damaged
+        )
         _require_action_size(source, self._reader.action_size)
         self._spec = _describe(source, self._reader)
         # Worker processes build the dataset again; the user has been told by then.
@@ -73,7 +74,7 @@ class VD4RLDataset:
         return len(self._reader)
 
     def __getitem__(self, index: int, /) -> Episode:
-        """Read episode `index`. Raises `VRLError` when its file is damaged."""
+        """Read episode `index`. Raises `DamagedDataError` when its file is damaged."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"episode {index} of {len(self)}")
         return self._reader[index % len(self)]
@@ -111,8 +112,10 @@ def _environment(source: Source, size: int) -> Mapping[str, Any] | None:
 def _provenance(source: Source, size: int, upsampled: bool) -> str:
     shift = "" if source.suite == "main" else f", {source.suite}"
     difficulty = f" {source.difficulty}" if source.difficulty else ""
+    drawn = SHIFTS.get((source.suite, source.task))
+    settings = f" ({drawn})" if drawn else ""
     note = f", {size} px upsampled from 64 px" if upsampled else ""
-    return f"V-D4RL{shift}{difficulty}{note}"
+    return f"V-D4RL{shift}{difficulty}{settings}{note}"
 
 
 def _require_action_size(source: Source, found: int) -> None:

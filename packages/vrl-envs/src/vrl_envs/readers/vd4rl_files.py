@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -11,11 +9,19 @@ from pathlib import Path
 from typing import Literal
 
 from vrl_core.errors import VRLError
+from vrl_envs.readers.recognition import (
+    LOOKED_AT,
+    files_below,
+    looks_like_recorded_npz,
+    natural_order,
+)
 from vrl_envs.readers.vd4rl_names import Labels, labels_of, quality_name, task_name
 
 Layout = Literal["npz", "hdf5"]
 SUFFIXES: dict[str, Layout] = {".npz": "npz", ".hdf5": "hdf5", ".h5": "hdf5"}
 NPZ_KEYS = frozenset({"image", "action", "reward"})
+LOMPO_KEYS = frozenset({"state", "image_128", "success", "mask", "terminal"})
+"""Columns that LOMPO's buffers may have and V-D4RL's files have not."""
 HDF5_KEYS = frozenset({"observation", "action", "reward", "step_type"})
 
 
@@ -44,13 +50,25 @@ class _Candidate:
         return f"{self.folder} ({self.layout}, {len(self.files)} files)"
 
 
-def find_source(path: str | Path, *, task: str | None, quality: str | None, layout: str) -> Source:
+def find_source(
+    path: str | Path,
+    *,
+    task: str | None,
+    quality: str | None,
+    layout: str,
+    suite: str | None = None,
+    difficulty: str | None = None,
+) -> Source:
     """Return the one dataset at or below `path` that fits. Raises `VRLError` else."""
+    if difficulty is not None and suite in ("main", "multitask"):
+        raise VRLError(f"The suite {suite} has no difficulties; only distracting has.")
     root = Path(path).expanduser()
     task = None if task is None else task_name(task)
     quality = None if quality is None else quality_name(quality)
-    found = _candidates(root)
-    fitting = [each for each in found if _fits(each, root, task, quality, layout)]
+    suite = "distracting" if difficulty is not None else suite
+    asked = Labels(suite=suite or "", task=task, quality=quality, difficulty=difficulty)
+    found = _candidates(root, suite)
+    fitting = [each for each in found if _fits(each, root, asked, layout)]
     if len(fitting) != 1:
         raise _not_one(root, found, fitting)
     chosen = fitting[0]
@@ -61,45 +79,45 @@ def find_source(path: str | Path, *, task: str | None, quality: str | None, layo
         task=task or chosen.labels.task or _unknown_task(chosen),
         quality=quality or chosen.labels.quality,
         suite=chosen.labels.suite,
-        difficulty=chosen.labels.difficulty,
+        difficulty=difficulty or chosen.labels.difficulty,
     )
 
 
 def looks_like_vd4rl(path: Path) -> bool:
-    """Return whether a file at or below `path` has V-D4RL's keys; never raises."""
-    if path.is_file():
-        return _has_keys(path)
-    return any(map(_has_keys, islice(_data_files(path), 1)))
+    """Return whether files at or below `path` have V-D4RL's keys; never raises."""
+    return looks_like_recorded_npz(path, is_vd4rl) or looks_like_table(path)
 
 
-def natural_order(path: Path) -> tuple[tuple[str, int], ...]:
-    """Sort key that puts `2.hdf5` before `10.hdf5`."""
-    pieces = re.findall(r"(\D*)(\d*)", path.name)
-    return tuple((text, int(number or 0)) for text, number in pieces)
+def is_vd4rl(keys: frozenset[str], path: Path) -> bool:
+    """Return whether a recorded `.npz` of these keys is V-D4RL's, or may be.
+
+    LOMPO's further columns or the folder tell; where neither does, files without V-D4RL's flags
+    may be either's.
+    """
+    if not keys >= NPZ_KEYS or any(key.startswith("reward_") for key in keys):
+        return False
+    return is_published(path) or not keys & LOMPO_KEYS
 
 
-def _candidates(root: Path) -> list[_Candidate]:
+def is_published(path: Path) -> bool:
+    """Return whether a folder names a task and a quality of V-D4RL."""
+    labels = labels_of(path.resolve().parent.parts)
+    return labels.task is not None and labels.quality is not None
+
+
+def _candidates(root: Path, suite: str | None) -> list[_Candidate]:
     if root.is_file():
-        return _grouped([root])
+        return _grouped([root], root, suite)
     if not root.exists():
         raise VRLError(
             f"There is nothing at {root}. Give the folder that holds V-D4RL's .npz or .hdf5 "
             "files, or fetch them with `vrl data download v-d4rl/walker_walk/expert/84px`."
         )
     direct = [child for child in root.iterdir() if child.suffix in SUFFIXES and child.is_file()]
-    return _grouped(direct or _data_files(root))
+    return _grouped(direct or files_below(root, tuple(SUFFIXES)), root, suite)
 
 
-def _data_files(root: Path) -> Iterable[Path]:
-    return (
-        path
-        for suffix in SUFFIXES
-        for path in root.rglob(f"*{suffix}")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
-
-
-def _grouped(files: Iterable[Path]) -> list[_Candidate]:
+def _grouped(files: Iterable[Path], root: Path, suite: str | None) -> list[_Candidate]:
     groups: dict[tuple[Path, Layout], list[Path]] = {}
     for path in files:
         groups.setdefault((path.parent, SUFFIXES[path.suffix]), []).append(path)
@@ -108,22 +126,28 @@ def _grouped(files: Iterable[Path]) -> list[_Candidate]:
             folder=folder,
             layout=layout,
             files=tuple(sorted(group, key=natural_order)),
-            labels=labels_of(folder.resolve().parts),
+            # Of a folder that was named itself, the configuration's word counts, whatever the
+            # path says; of a tree, the path's.
+            labels=labels_of(
+                folder.resolve().parts, suite if folder in (root, root.parent) else None
+            ),
         )
         for (folder, layout), group in sorted(groups.items())
     ]
 
 
-def _fits(
-    candidate: _Candidate, root: Path, task: str | None, quality: str | None, layout: str
-) -> bool:
+def _fits(candidate: _Candidate, root: Path, asked: Labels, layout: str) -> bool:
     if layout not in ("auto", candidate.layout):
         return False
-    # Of a folder that was named itself, the configuration's word counts, whatever the path says.
     if candidate.folder in (root, root.parent):
         return True
     labels = candidate.labels
-    return task in (None, labels.task) and quality in (None, labels.quality)
+    return (
+        asked.suite in ("", labels.suite)
+        and asked.task in (None, labels.task)
+        and asked.quality in (None, labels.quality)
+        and asked.difficulty in (None, labels.difficulty)
+    )
 
 
 def _not_one(root: Path, found: list[_Candidate], fitting: list[_Candidate]) -> VRLError:
@@ -136,10 +160,11 @@ def _not_one(root: Path, found: list[_Candidate], fitting: list[_Candidate]) -> 
     if fitting:
         return VRLError(
             f"Several datasets lie below {root}: {listed}. Give the folder of one, or say which "
-            "with task, quality and layout."
+            "with task, quality, layout, suite and difficulty."
         )
     return VRLError(
-        f"None of the datasets at {root} has the task, quality and layout asked for. There: "
+        f"None of the datasets at {root} has the task, quality, layout, suite and difficulty "
+        f"asked for. There: "
         f"{listed}."
     )
 
@@ -151,18 +176,18 @@ def _unknown_task(candidate: _Candidate) -> str:
     )
 
 
-def _has_keys(path: Path) -> bool:
-    """Look at the names in a file; a file that cannot be opened is judged by its folder."""
-    try:
-        if SUFFIXES.get(path.suffix) == "npz":
-            with zipfile.ZipFile(path) as archive:
-                return {name.removesuffix(".npy") for name in archive.namelist()} >= NPZ_KEYS
-        if SUFFIXES.get(path.suffix) == "hdf5":
-            import h5py
+def looks_like_table(path: Path) -> bool:
+    """Return whether a file at or below `path` has V-D4RL's tables.
 
-            with h5py.File(path, "r") as table:
+    Files that cannot be opened are judged by their folder.
+    """
+    import h5py
+
+    files = list(islice(files_below(path, (".hdf5", ".h5")), LOOKED_AT))
+    for file in files:
+        try:
+            with h5py.File(file, "r") as table:
                 return set(table) >= HDF5_KEYS
-    except (OSError, zipfile.BadZipFile):
-        labels = labels_of(path.resolve().parent.parts)
-        return labels.task is not None and labels.quality is not None
-    return False
+        except OSError:
+            continue
+    return any(map(is_published, files))

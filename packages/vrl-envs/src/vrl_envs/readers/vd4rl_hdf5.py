@@ -20,7 +20,8 @@ import h5py
 import numpy as np
 
 from vrl_core.episodes import Episode, FieldSpec
-from vrl_core.errors import VRLError
+from vrl_core.errors import DamagedDataError, VRLError
+from vrl_envs.readers.damage import damaged, describe_all
 from vrl_envs.readers.vd4rl_alignment import SCALARS, RecordedRows, row_shape, to_episode
 
 REQUIRED = ("observation", "action", "reward", "step_type")
@@ -28,7 +29,6 @@ OPTIONAL = ("discount",)
 FIRST, MIDDLE, LAST = 0, 1, 2
 BLOCK_BYTES = 2**30
 """Larger blocks of chunks are not kept in memory."""
-_DAMAGE = (OSError, KeyError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +62,14 @@ class Hdf5Episodes:
     once and kept, so that reading episodes in order decompresses nothing twice.
     """
 
-    def __init__(self, files: Sequence[Path], *, proprioception: bool) -> None:
-        self._shards = [_describe(path) for path in files]
+    def __init__(
+        self, files: Sequence[Path], *, proprioception: bool, skip_damaged: bool = False
+    ) -> None:
+        self._shards, damaged_notes = describe_all(files, _describe, skip_damaged=skip_damaged)
         _require_same_rows(self._shards)
         self._extra = _extra_columns(self._shards) if proprioception else ()
-        self._episodes, self.notes = _split(self._shards)
+        self._episodes, notes = _split(self._shards)
+        self.notes = damaged_notes + notes
         if not self._episodes:
             raise VRLError(f"No file in {files[0].parent} holds a single step.")
         self.upsampled = any(shard.float_steps for shard in self._shards)
@@ -125,10 +128,8 @@ class Hdf5Episodes:
 
     def _read(self, piece: _Piece) -> dict[str, np.ndarray]:
         shard = self._shards[piece.shard]
-        try:
+        with damaged(shard.path):
             return self._opened(piece.shard).read(piece.first, piece.stop)
-        except _DAMAGE as error:
-            raise _damaged(shard.path, error) from error
 
     def _opened(self, number: int) -> _OpenShard:
         """Return the shard's open file; the one before it is closed."""
@@ -186,11 +187,8 @@ class _Blocks:
 
 
 def _describe(path: Path) -> _Shard:
-    try:
-        with h5py.File(path, "r") as file:
-            return _describe_open(path, file)
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
+    with damaged(path), h5py.File(path, "r") as file:
+        return _describe_open(path, file)
 
 
 def _describe_open(path: Path, file: h5py.File) -> _Shard:
@@ -231,7 +229,7 @@ def _check_columns(path: Path, columns: Mapping[str, h5py.Dataset]) -> None:
     counts = {name: columns[name].shape[0] for name in (*REQUIRED, *OPTIONAL) if name in columns}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise VRLError(
+        raise DamagedDataError(
             f"The columns of {path} have different numbers of rows: {listed}. Which rows belong "
             "together is not known; download the file again."
         )
@@ -253,7 +251,7 @@ def _step_types(path: Path, column: h5py.Dataset) -> np.ndarray:
         )
     overrun = np.flatnonzero((steps[:-1] == LAST) & (steps[1:] != FIRST))
     if len(overrun):
-        raise VRLError(
+        raise DamagedDataError(
             f"{path} goes on after the end of an episode: row {int(overrun[0])} is a last one and "
             "the next is not a first one. Rows are missing; download the file again."
         )
@@ -380,10 +378,3 @@ def _terminal(columns: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def _to_height_width_channel(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-
-
-def _damaged(path: Path, error: Exception) -> VRLError:
-    return VRLError(
-        f"{path} cannot be read: {error}. It is damaged, was not fully downloaded, or is no HDF5 "
-        "file. Download it again, or move it away to go without it."
-    )

@@ -22,6 +22,15 @@ ALIASES: Mapping[str, str] = {"medium_replay": "mixed", "medexp": "medium_expert
 SUITES = ("main", "distracting", "multitask")
 SIZES = ("64px", "84px")
 DIFFICULTIES = ("easy", "medium", "hard")
+SHIFTS: Mapping[tuple[str, str], str] = {
+    ("distracting", "walker_walk"): "one fixed distraction",
+    ("distracting", "cheetah_run"): "one fixed distraction",
+    ("multitask", "walker_walk"): "limb lengths len_1 to len_8",
+    ("multitask", "cheetah_run"): "torso lengths 1 to 8",
+}
+"""What the data of a shifted suite was collected with: the training half of the shift. Distractions
+were drawn once (`fixed_easy`, `fixed_medium`, `fixed_hard`) for all episodes; of the ten bodies of
+a task eight were used."""
 
 _LARGER = {
     ("cheetah_run", "mixed"): 200_000,
@@ -61,10 +70,13 @@ class Labels:
     difficulty: str | None = None
 
 
-def labels_of(parts: Iterable[str]) -> Labels:
-    """Read suite, task and quality off the parts of a path; the innermost that fits counts."""
+def labels_of(parts: Iterable[str], suite: str | None = None) -> Labels:
+    """Read suite, task and quality off the parts of a path; the innermost that fits counts.
+
+    A `suite` that is known already is not looked for.
+    """
     names = [part.lower().replace("-", "_") for part in parts]
-    suite = next((name for name in reversed(names) if name in SUITES), "main")
+    suite = suite or next((name for name in reversed(names) if name in SUITES), "main")
     difficulty = None
     # `medium` is a quality in the main suite and a difficulty in the distracting one.
     if suite == "distracting" and names[-1] in DIFFICULTIES:

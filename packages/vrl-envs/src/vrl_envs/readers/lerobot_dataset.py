@@ -1,0 +1,292 @@
+"""LeRobot's datasets as episodes; LeRobot itself is not needed.
+
+Row t holds observation t, the action taken at it and that action's reward, as in D4RL. Where an
+episode's last action led is not recorded: its last row gives the last observation, and a step only
+where it ended the task (`terminal_observation`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet as parquet
+
+from vrl_core.episodes import DataSpec, Episode, FieldSpec
+from vrl_core.errors import DamagedDataError, VRLError, unknown_name
+from vrl_envs.config import QUALITY_ALIASES
+from vrl_envs.readers.actions import bounded
+from vrl_envs.readers.damage import IncompleteDataWarning, damaged
+from vrl_envs.readers.lerobot_config import LeRobot
+from vrl_envs.readers.lerobot_episodes import (
+    EpisodePlace,
+    action_bounds,
+    find_episodes,
+    of_instruction,
+    require_files,
+)
+from vrl_envs.readers.lerobot_frames import decode_images, read_video
+from vrl_envs.readers.lerobot_info import Info, read_info
+
+REWARDS = ("next.reward", "reward")
+ENDS = ("next.terminated", "next.truncated", "next.success", "next.done")
+
+
+class LeRobotDataset:
+    """Episodes of one dataset, in Gymnasium's alignment, actions scaled into [-1, 1]."""
+
+    def __init__(self, config: LeRobot) -> None:
+        self.config = config
+        self.info = read_info(Path(config.path).expanduser())
+        found = of_instruction(find_episodes(self.info), config.instruction)
+        self.episodes = [episode for episode in found if episode.length >= 2]
+        if not self.episodes:
+            raise VRLError(f"No episode of {self.info.folder} has a step.")
+        require_files(self.episodes, skip_damaged=config.skip_damaged)
+        self.reward = reward_column(self.info, config)
+        self.cameras = camera_fields(self.info, config)
+        self.vectors = self.info.vectors if config.proprioception else {}
+        if not self.cameras and not self.vectors:
+            raise VRLError(f"The LeRobot dataset {self.info.folder} has nothing to observe.")
+        self.bounds = action_bounds(self.info) if config.actions == "scaled" else None
+        self._rows: tuple[tuple[Path, tuple[int, ...]], pyarrow.Table] | None = None
+        self.spec = self._describe(self._frame_shapes())
+        if parent_process() is None:
+            for note in self._notes(len(found)):
+                warnings.warn(f"{self.info.folder}: {note}.", IncompleteDataWarning, stacklevel=3)
+
+    def __len__(self) -> int:
+        return len(self.episodes)
+
+    def __getitem__(self, index: int, /) -> Episode:
+        """Read one episode. Raises `DamagedDataError` when a file is damaged."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"episode {index} of {len(self)}")
+        place = self.episodes[index]
+        rows = self._table(place)
+        terminated, kept = self._end(rows)
+        steps = place.length if kept else place.length - 1
+        observations = {
+            name: np.concatenate((values, values[-1:])) if kept else values
+            for name, values in self._observations(place, rows).items()
+        }
+        last = np.arange(steps) == steps - 1
+        return Episode(
+            observations=observations,
+            actions=self._scaled(_matrix(rows, "action"), place.data)[:steps],
+            rewards=self._rewards(rows)[:steps],
+            terminations=last & (terminated and kept),
+            truncations=last & (not (terminated and kept)),
+            info=self._facts(place),
+        )
+
+    def _table(self, place: EpisodePlace) -> pyarrow.Table:
+        """Return the rows of an episode, in the order of their frames."""
+        with damaged(place.data, pyarrow.ArrowException):
+            table = self._groups(place)
+            own = np.flatnonzero(_matrix(table, "episode_index")[:, 0] == place.index)
+            order = np.argsort(_matrix(table, "frame_index")[own, 0], kind="stable")
+            rows = table.take(own[order])
+        if len(rows) != place.length:
+            raise DamagedDataError(
+                f"{place.data} has {len(rows)} rows of episode {place.index}, which has "
+                f"{place.length} by the dataset's list. Fetch it again."
+            )
+        return rows
+
+    def _groups(self, place: EpisodePlace) -> pyarrow.Table:
+        """Read the groups of rows that an episode may be in; the newest are kept."""
+        with parquet.ParquetFile(place.data) as file:
+            groups = tuple(_groups_of(file, place.index))
+            if self._rows is None or self._rows[0] != (place.data, groups):
+                columns = self._columns(place, file.schema_arrow.names)
+                read = file.read_row_groups(list(groups), columns=columns)
+                self._rows = (place.data, groups), read
+        return self._rows[1]
+
+    def _columns(self, place: EpisodePlace, names: Sequence[str]) -> list[str]:
+        """Return the columns to read of those in a table. Raises `DamagedDataError`."""
+        images = {name for name in self.cameras.values() if not self.info.is_video(name)}
+        needed = {"episode_index", "frame_index", "action", *images, *self.vectors.values()}
+        needed |= {self.reward} if self.reward else set()
+        missing = sorted(needed - set(names))
+        if missing:
+            raise DamagedDataError(f"{place.data} has no column {', '.join(missing)}.")
+        return [name for name in names if name in {*needed, *ENDS, "timestamp"}]
+
+    def _end(self, rows: pyarrow.Table) -> tuple[bool, bool]:
+        """Return whether the last step ended the task, and whether it is kept."""
+        ends = {
+            name: bool(_matrix(rows, name)[-1, 0]) for name in ENDS if name in rows.schema.names
+        }
+        terminated = self.config.reward == "success" or _terminated(ends)
+        return terminated, terminated and self.config.terminal_observation == "repeat"
+
+    def _observations(self, place: EpisodePlace, rows: pyarrow.Table) -> dict[str, np.ndarray]:
+        fields = {
+            field: _matrix(rows, name).astype(np.float32) for field, name in self.vectors.items()
+        }
+        frames = {field: self._frames(place, rows, name) for field, name in self.cameras.items()}
+        for field, values in {**frames, **fields}.items():
+            wanted = self.spec.observations[field].shape
+            if values.shape[1:] != wanted:
+                raise DamagedDataError(
+                    f"{field} of episode {place.index} in {place.data} has rows of shape "
+                    f"{values.shape[1:]}; the dataset has {wanted}."
+                )
+        return {**frames, **fields}
+
+    def _frame_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of a frame of each camera; what `info.json` says is not always true.
+
+        Looks at the first frame of the first episode, or of the first that can be read.
+        """
+        if not self.cameras:
+            return {}
+        for place in self.episodes:
+            try:
+                rows = self._table(place)[:1]
+                return {
+                    field: self._frames(place, rows, name).shape[1:]
+                    for field, name in self.cameras.items()
+                }
+            except DamagedDataError as error:
+                if not self.config.skip_damaged:
+                    raise DamagedDataError(
+                        f"{error} --dataset.skip-damaged leaves such episodes out."
+                    ) from error
+        raise DamagedDataError(f"Every episode of {self.info.folder} is damaged.")
+
+    def _frames(self, place: EpisodePlace, rows: pyarrow.Table, name: str) -> np.ndarray:
+        if not self.info.is_video(name):
+            return decode_images(rows[name].to_pylist(), place.data, size=self.config.size)
+        video = place.videos[name]
+        if "timestamp" in rows.schema.names:
+            seconds = _matrix(rows, "timestamp")[:, 0]
+        else:
+            seconds = np.arange(len(rows)) / self.info.fps
+        return read_video(
+            video.path, (video.start + seconds).tolist(), fps=self.info.fps, size=self.config.size
+        )
+
+    def _rewards(self, rows: pyarrow.Table) -> np.ndarray:
+        if self.reward:
+            return _matrix(rows, self.reward)[:, 0].astype(np.float32)
+        rewards = np.zeros(len(rows), np.float32)
+        rewards[-1] = self.config.reward == "success"
+        return rewards
+
+    def _scaled(self, actions: np.ndarray, path: Path) -> np.ndarray:
+        """Map the least to -1 and the largest to 1; a number that never changes to 0."""
+        if actions.shape[1] != self.spec.action_size:
+            raise DamagedDataError(
+                f"{path} has actions of {actions.shape[1]} numbers; the dataset's have "
+                f"{self.spec.action_size}."
+            )
+        if self.bounds is None:
+            return bounded(actions.astype(np.float32), path)
+        low, high = self.bounds
+        moves = high > low
+        share = (actions - low) / np.where(moves, high - low, 1.0)
+        return bounded(np.where(moves, 2 * share - 1, 0.0).astype(np.float32), path)
+
+    def _facts(self, place: EpisodePlace) -> dict[str, Any]:
+        """Return what using a policy needs as well: the instruction, what actions stand for."""
+        facts: dict[str, Any] = {"episode": place.index, "instruction": "; ".join(place.tasks)}
+        if self.bounds is not None:
+            facts |= {"action_low": self.bounds[0].tolist(), "action_high": self.bounds[1].tolist()}
+        return facts
+
+    def _describe(self, frames: Mapping[str, tuple[int, ...]]) -> DataSpec:
+        fields = {field: FieldSpec(shape, "uint8") for field, shape in frames.items()}
+        fields |= {
+            field: FieldSpec((self.info.width(name),), "float32")
+            for field, name in self.vectors.items()
+        }
+        camera = f", camera {self.cameras['image']}" if self.cameras else ""
+        quality = QUALITY_ALIASES.get(self.config.quality, self.config.quality)
+        return DataSpec(
+            task=self.config.task or self.info.folder.absolute().name,
+            observations=fields,
+            action_size=self.info.width("action"),
+            render_quality="reference" if self.cameras else None,
+            behaviour=quality,
+            source=f"LeRobot{camera}",
+            versions={"lerobot": self.info.version},
+        )
+
+    def _notes(self, found: int) -> list[str]:
+        notes = []
+        if found > len(self.episodes):
+            count = found - len(self.episodes)
+            notes.append(f"{count} episodes of a single row have no step and are left out")
+        if self.info.depth_maps:
+            notes.append(f"depth maps are not read: {', '.join(self.info.depth_maps)}")
+        return notes
+
+
+def reward_column(info: Info, config: LeRobot) -> str | None:
+    """Return the column of the rewards, None where others were asked for. Raises `VRLError`."""
+    if config.reward != "recorded":
+        return None
+    found = next((name for name in REWARDS if name in info.features), None)
+    if found is None:
+        raise VRLError(
+            f"The LeRobot dataset {info.folder} has no rewards (next.reward). Say which its "
+            "demonstrations get: --dataset.reward success (1 for the last step, which ends the "
+            "episode) or --dataset.reward zero (for imitation alone)."
+        )
+    return found
+
+
+def camera_fields(info: Info, config: LeRobot) -> dict[str, str]:
+    """Return the features of the cameras by the names their fields get, `image` the main one.
+
+    Raises `VRLError` when the camera asked for is not there.
+    """
+    found = info.cameras
+    if config.camera is not None and config.camera not in found:
+        raise unknown_name("camera in the dataset", config.camera, found)
+    if not found:
+        return {}
+    main = config.camera or next(iter(found))
+    others = {f"image_{name}": feature for name, feature in found.items() if name != main}
+    return {"image": found[main], **(others if config.cameras == "all" else {})}
+
+
+def _terminated(ends: Mapping[str, bool]) -> bool:
+    """Return whether the last row ended the task rather than the recording, as far as it says."""
+    for name in ("next.terminated", "next.success"):
+        if name in ends:
+            return ends[name]
+    return ends.get("next.done", False) and not ends.get("next.truncated", False)
+
+
+def _groups_of(file: parquet.ParquetFile, episode: int) -> list[int]:
+    """Return the row groups of a table that may hold an episode, by their statistics."""
+    groups = []
+    for group in range(file.metadata.num_row_groups):
+        found = _episodes_in(file.metadata.row_group(group))
+        if found is None or found[0] <= episode <= found[1]:
+            groups.append(group)
+    return groups
+
+
+def _episodes_in(group: Any) -> tuple[int, int] | None:
+    """Return a row group's first and last episode, None where that is not recorded."""
+    for number in range(group.num_columns):
+        each = group.column(number)
+        if each.path_in_schema == "episode_index":
+            known = each.statistics is not None and each.statistics.has_min_max
+            return (each.statistics.min, each.statistics.max) if known else None
+    return None
+
+
+def _matrix(rows: pyarrow.Table, name: str) -> np.ndarray:
+    """Return a column as `(rows, numbers)`; one number a row may be stored without a list."""
+    return np.asarray(rows[name].to_pylist(), np.float64).reshape(len(rows), -1)

@@ -1,0 +1,188 @@
+"""`.npz` files of one episode each, as Dreamer's replay buffers write them.
+
+V-D4RL, LOMPO and D5RL share this form: one array a column, one row a frame, aligned as in
+`vd4rl_alignment.py`. The length in a file's name is never read: published files state rows, others
+steps, some neither. Headers are read without decompressing columns.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from vrl_core.errors import DamagedDataError, VRLError
+from vrl_envs.readers.damage import damaged, some
+from vrl_envs.readers.vd4rl_alignment import SCALARS, row_shape
+
+FLAGS = ("is_first", "is_last", "is_terminal", "terminal", "success", "mask")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """Shape and dtype of a column."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NpzFile:
+    """What is known of a file without decompressing it."""
+
+    path: Path
+    rows: int
+    columns: Mapping[str, Header]
+    reconciled: bool
+    """Whether its flags were longer than its data."""
+
+
+def describe(path: Path, required: Sequence[str], source: str) -> NpzFile:
+    """Read the headers of a file with these columns; `source` names the format in errors.
+
+    Flags that are longer than the data are cut to it when they are read. Raises `VRLError` when a
+    column is missing or of another kind, `DamagedDataError` when columns have different lengths.
+    """
+    return describe_columns(path, headers(path), required, source)
+
+
+def describe_columns(
+    path: Path, columns: Mapping[str, Header], required: Sequence[str], source: str
+) -> NpzFile:
+    """Check columns whose headers were read; see `describe`."""
+    missing = [name for name in required if name not in columns]
+    if missing:
+        raise VRLError(
+            f"{path} lacks {', '.join(missing)}; it holds {', '.join(sorted(columns)) or 'no'} "
+            f"columns. A {source} file holds at least {', '.join(required)}."
+        )
+    check_actions(path, columns["action"])
+    for name in SCALARS & set(columns):
+        if row_shape(name, columns[name].shape) != ():
+            raise VRLError(
+                f"{path} has {name} of shape {columns[name].shape}; expected one number a row."
+            )
+    rows, reconciled = _count(path, columns, (*required, "discount"))
+    return NpzFile(path=path, rows=rows, columns=columns, reconciled=reconciled)
+
+
+def headers(path: Path) -> dict[str, Header]:
+    """Read shape and dtype of every column. Raises `DamagedDataError`."""
+    with damaged(path), zipfile.ZipFile(path) as archive:
+        return {
+            name.removesuffix(".npy"): _header(archive, name)
+            for name in archive.namelist()
+            if name.endswith(".npy")
+        }
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> Header:
+    with archive.open(name) as stream:
+        major, _ = npy_format.read_magic(stream)
+        read = npy_format.read_array_header_1_0 if major == 1 else npy_format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    if dtype.hasobject:
+        raise ValueError(f"{name} holds pickled Python objects, which are never loaded")
+    return Header(shape=shape or (0,), dtype=dtype)
+
+
+def _count(path: Path, columns: Mapping[str, Header], names: Sequence[str]) -> tuple[int, bool]:
+    """Return the rows, and whether the flags have more of them."""
+    data = {name: columns[name].shape[0] for name in names if name in columns}
+    rows = data[names[0]]
+    # Files of humanoid_walk/medium_replay exist whose data has 500 rows and whose flags have 501.
+    flags = {name: columns[name].shape[0] for name in FLAGS if name in columns}
+    if set(data.values()) != {rows} or any(count < rows for count in flags.values()):
+        counts = ", ".join(f"{name} {count}" for name, count in sorted((data | flags).items()))
+        raise DamagedDataError(
+            f"The columns of {path} have different numbers of rows: {counts}. Which rows belong "
+            "together is not known; move the file away to go without it."
+        )
+    return rows, any(count > rows for count in flags.values())
+
+
+def is_image(header: Header) -> bool:
+    """Return whether a column holds frames `(rows, height, width, 3)` uint8."""
+    return header.dtype == np.uint8 and len(header.shape) == 4 and header.shape[3] == 3
+
+
+def check_images(path: Path, image: Header) -> None:
+    """Raise `VRLError` unless a column holds frames."""
+    if not is_image(image):
+        raise VRLError(
+            f"{path} has images of {image.dtype} and shape {image.shape}; expected uint8 of shape "
+            "(rows, height, width, 3)."
+        )
+
+
+def check_actions(path: Path, action: Header) -> None:
+    """Raise `VRLError` unless a column holds vectors of floating point numbers."""
+    if len(action.shape) != 2 or action.dtype.kind != "f":
+        raise VRLError(
+            f"{path} has actions of {action.dtype} and shape {action.shape}; expected floating "
+            "point numbers of shape (rows, action)."
+        )
+
+
+def require_same_rows(files: Sequence[NpzFile], names: Sequence[str]) -> None:
+    """Raise `VRLError` when files have rows of different shapes in one of these columns."""
+    for file in files:
+        for name in names:
+            header = file.columns.get(name)
+            shape, expected = header and header.shape[1:], files[0].columns[name].shape[1:]
+            if shape != expected:
+                raise VRLError(
+                    f"{file.path} has {name} rows of shape {shape}, {files[0].path.name} has "
+                    f"{expected}. One dataset has one shape; keep different datasets in different "
+                    "folders."
+                )
+
+
+def read_columns(file: NpzFile, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Decompress columns, cut to the file's rows; scalars are `(rows,)`.
+
+    Raises `DamagedDataError`, and `VRLError` when a second episode begins in the file.
+    """
+    with damaged(file.path), np.load(file.path, allow_pickle=False) as archive:
+        columns = {name: archive[name][: file.rows] for name in names}
+    columns = {
+        name: value.reshape(file.rows) if name in SCALARS else value
+        for name, value in columns.items()
+    }
+    starts = np.flatnonzero(columns.get("is_first", np.zeros(1))[1:])
+    if len(starts):
+        raise VRLError(
+            f"{file.path} holds several episodes: row {int(starts[0]) + 1} is marked as a first "
+            "one. Such files hold one episode each; split it there."
+        )
+    return columns
+
+
+def terminal_rows(columns: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
+    """Return which rows' states are terminal; without such a flag, a discount of zero says so."""
+    for name in ("is_terminal", "terminal"):
+        if name in columns:
+            return columns[name].astype(bool)
+    if "discount" in columns:
+        # The reset row's discount carries no information about a transition.
+        return np.asarray(columns["discount"] == 0) & (np.arange(rows) > 0)
+    return np.zeros(rows, dtype=bool)
+
+
+def mending_notes(files: Sequence[NpzFile]) -> list[str]:
+    """Say which files were left out as empty, and of which the flags were cut."""
+    empty = [file.path.name for file in files if file.rows < 2]
+    longer = [file.path.name for file in files if file.reconciled]
+    notes = []
+    if empty:
+        notes.append(f"left out {len(empty)} files without a single step: {some(empty)}")
+    if longer:
+        notes.append(
+            f"cut the flags of {len(longer)} files, which were longer than their data, to the "
+            f"data's length: {some(longer)}"
+        )
+    return notes

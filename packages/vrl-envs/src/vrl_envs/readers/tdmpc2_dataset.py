@@ -1,0 +1,215 @@
+"""TD-MPC2's multitask data as episodes, from plain tensors in `.safetensors` files.
+
+Tensors: `obs` `(episodes, rows, observation)`, `action` `(episodes, rows, action)`, `reward`
+`(episodes, rows)` and `task` `(episodes, rows)` or `(episodes,)`. Row t holds observation t, the
+action that led to it and the reward of arriving there; what row 0 has in their place is filler
+(NaN) and is not read. Episodes end by the time limit.
+
+The published `.pt` files hold pickled TensorDicts. They are refused: unpickling them runs what they
+say. A file of one tensor a name is read an episode at a time.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import parent_process
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from vrl_core.episodes import DataSpec, Episode, FieldSpec
+from vrl_core.errors import DamagedDataError, VRLError, unknown_name
+from vrl_envs.config import QUALITY_ALIASES
+from vrl_envs.readers.actions import bounded
+from vrl_envs.readers.damage import IncompleteDataWarning, damaged, describe_all
+from vrl_envs.readers.recognition import LOOKED_AT, files_below, ordered_files
+from vrl_envs.readers.tdmpc2_config import TDMPC2
+from vrl_envs.readers.tdmpc2_tasks import TASKS
+from vrl_envs.readers.vd4rl_alignment import RecordedRows, to_episode
+
+NAMES = ("obs", "action", "reward", "task")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorFile:
+    """What is known of a file without reading its states."""
+
+    path: Path
+    shapes: Mapping[str, tuple[int, ...]]
+    tasks: np.ndarray
+    """Number of each episode's task, `(episodes,)`."""
+
+
+class TDMPC2Dataset:
+    """Episodes of one task, in Gymnasium's alignment."""
+
+    def __init__(self, config: TDMPC2) -> None:
+        path = Path(config.path).expanduser()
+        found = ordered_files(path, ".safetensors")
+        if not found:
+            raise _no_files(path)
+        self._files, notes = describe_all(found, _describe, skip_damaged=config.skip_damaged)
+        _require_same_sizes(self._files)
+        number = _chosen(config.task, np.unique(np.concatenate([f.tasks for f in self._files])))
+        self._episodes = [
+            (file, int(index))
+            for file, each in enumerate(self._files)
+            for index in np.flatnonzero(each.tasks == number)
+        ]
+        self.sizes = {
+            name: _size(asked, self._files[0].shapes[name][2], name)
+            for name, asked in (("obs", config.observation_size), ("action", config.action_size))
+        }
+        self.spec = DataSpec(
+            task=task_name(number),
+            observations={"state": FieldSpec((self.sizes["obs"],), "float32")},
+            action_size=self.sizes["action"],
+            behaviour=QUALITY_ALIASES.get(config.quality, config.quality),
+            source="TD-MPC2",
+        )
+        if parent_process() is None:
+            for note in notes:
+                warnings.warn(f"{path}: {note}.", IncompleteDataWarning, stacklevel=3)
+
+    def __len__(self) -> int:
+        return len(self._episodes)
+
+    def __getitem__(self, index: int, /) -> Episode:
+        """Read one episode. Raises `DamagedDataError` when the file is damaged."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"episode {index} of {len(self)}")
+        number, row = self._episodes[index]
+        path = self._files[number].path
+        with damaged(path, SafetensorError), safe_open(path, framework="numpy") as file:
+            read = {name: np.asarray(file.get_slice(name)[row]) for name in NAMES[:3]}
+        # What lies behind the task's own numbers is padding.
+        state, action = (read[name][:, : self.sizes[name]] for name in ("obs", "action"))
+        rows = len(state)
+        return to_episode(
+            RecordedRows(
+                observations={"state": state.astype(np.float32)},
+                action=np.concatenate((np.zeros_like(action[:1]), bounded(action[1:], path))),
+                reward=read["reward"].reshape(rows),
+                terminal=np.zeros(rows, bool),
+            ),
+            where=str(path),
+            info={"file": path.name, "episode": row},
+        )
+
+
+def looks_like_tdmpc2(path: Path) -> bool:
+    """Return whether a file at or below a path holds TD-MPC2's tensors; never raises."""
+    for file in islice(files_below(path, (".safetensors", ".pt")), LOOKED_AT):
+        try:
+            if file.suffix == ".pt":
+                return _mentions_tensordict(file)
+            with safe_open(file, framework="numpy") as tensors:
+                return set(tensors.keys()) >= set(NAMES[:3])
+        except (OSError, SafetensorError, zipfile.BadZipFile):
+            continue
+    return False
+
+
+def task_name(number: int) -> str:
+    """Return the name of a task's number."""
+    return TASKS[number] if 0 <= number < len(TASKS) else f"task_{number}"
+
+
+def _mentions_tensordict(path: Path) -> bool:
+    """Look for the class's name in a pickle's bytes, which are not run."""
+    with zipfile.ZipFile(path) as archive:
+        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        return any(b"tensordict" in archive.read(name) for name in pickles)
+
+
+def _no_files(path: Path) -> VRLError:
+    pickles = ordered_files(path, ".pt")
+    if not pickles:
+        return VRLError(f"No .safetensors files of TD-MPC2 lie at or below {path}.")
+    return VRLError(
+        f"{path} holds {len(pickles)} .pt files, such as {pickles[0].name}. They are pickles, "
+        "and loading a pickle runs the program in it, so none is loaded here. If you trust where "
+        "they came from, write each as plain tensors in an environment that has tensordict:\n"
+        "  import torch; from safetensors.torch import save_file\n"
+        f"  data = torch.load({str(pickles[0])!r}, weights_only=False)\n"
+        '  save_file({name: data[name].contiguous() for name in ("obs", "action", "reward", '
+        f'"task")}}, {str(pickles[0].with_suffix(".safetensors"))!r})'
+    )
+
+
+def _describe(path: Path) -> TensorFile:
+    """Read names, shapes and the episodes' tasks."""
+    with damaged(path, SafetensorError), safe_open(path, framework="numpy") as file:
+        names = set(file.keys())
+        missing = [name for name in NAMES[:3] if name not in names]
+        if missing:
+            raise VRLError(
+                f"{path} lacks {', '.join(missing)}; it holds {', '.join(sorted(names))}. "
+                f"TD-MPC2's data has {', '.join(NAMES)}."
+            )
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in NAMES if name in names}
+        _check_shapes(path, shapes)
+        episodes = shapes["obs"][0]
+        tasks = np.asarray(file.get_tensor("task")) if "task" in names else np.zeros(episodes)
+    tasks = tasks.reshape(episodes, -1)
+    if (tasks != tasks[:, :1]).any():
+        raise VRLError(f"{path} has episodes in which the task changes; each must have one.")
+    return TensorFile(path=path, shapes=shapes, tasks=tasks[:, 0].astype(np.int64))
+
+
+def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    obs, action, reward = (shapes[name] for name in NAMES[:3])
+    task = shapes.get("task", obs[:1])
+    fits = (
+        len(obs) == len(action) == 3
+        and action[:2] == obs[:2]
+        and reward in (obs[:2], (*obs[:2], 1))
+        and task in (obs[:1], obs[:2], (*obs[:2], 1))
+    )
+    if not fits:
+        raise DamagedDataError(
+            f"{path} has tensors of the shapes {dict(shapes)}; expected obs (episodes, rows, "
+            "observation), action (episodes, rows, action), reward and task (episodes, rows)."
+        )
+    if obs[1] < 2:
+        raise VRLError(f"{path} has episodes of {obs[1]} rows, which hold no step.")
+
+
+def _require_same_sizes(files: Sequence[TensorFile]) -> None:
+    for file in files:
+        for name in ("obs", "action"):
+            width, expected = file.shapes[name][2], files[0].shapes[name][2]
+            if width != expected:
+                raise VRLError(
+                    f"{file.path} has {name} of {width} numbers, {files[0].path.name} of "
+                    f"{expected}. Keep different data in different folders."
+                )
+
+
+def _chosen(task: str | None, present: np.ndarray) -> int:
+    """Return the number of the task asked for, or of the only one."""
+    names = {task_name(int(number)): int(number) for number in present}
+    if task is None and len(names) == 1:
+        return next(iter(names.values()))
+    if task is None:
+        raise VRLError(
+            f"The files hold {len(names)} tasks; a store has one. Choose: --dataset.task "
+            f"{next(iter(names))}. There are {', '.join(names)}."
+        )
+    plain = task.lower().replace("-", "_")
+    if plain.isdecimal() and int(plain) in names.values():
+        return int(plain)
+    if plain not in names:
+        raise unknown_name("task in these files", task, names)
+    return names[plain]
+
+
+def _size(asked: int | None, there: int, name: str) -> int:
+    if asked is not None and asked > there:
+        raise VRLError(f"The files have {name} of {there} numbers; {asked} were asked for.")
+    return asked or there
