@@ -123,6 +123,13 @@ def test_standardisation_is_the_datas_and_saved_with_the_policy(small, tmp_path)
     assert "encoder" not in learner.optimisers  # nothing in it learns
 
 
+def test_weights_of_other_fields_are_refused_with_the_way_out(small) -> None:
+    spec = spec_of(image=IMAGE, state=STATE)
+    early = learner_of(small, spec, observations=("image",)).state_dict()
+    with pytest.raises(VRLError, match=r"no network on image, state.*`observations: \[image\]`"):
+        learner_of(small, spec).load_state_dict(early)
+
+
 def test_a_policy_reads_its_fields_alone(small) -> None:
     spec = spec_of(image=IMAGE, wrist=IMAGE, state=STATE)
     policy = learner_of(small, spec, observations=("wrist", "state")).policy()

@@ -150,7 +150,7 @@ def test_several_stores_have_a_folder_each_and_one_that_does_not_fit_is_named(
     command = imagine(run, *stores.values(), output=tmp_path, pictures=0)
     assert command.run(registry) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"tiny-random-0", "tiny-random-1"}
-    left_out = f"left out {stores['larger'].path}: the data's images are 20×20×3"
+    left_out = f"left out {stores['larger'].path}: the data's field 'image' is 20×20×3"
     assert left_out in capsys.readouterr().out
 
 
@@ -200,7 +200,7 @@ def test_a_run_that_does_not_fit_is_left_out_beside_one_that_does(
     )
     command = imagine((run, other.folder), stores["held-out"], output=tmp_path, pictures=0)
     command.run(registry)
-    left_out = f"left out {stores['held-out'].path} for {other.folder}: the data's images"
+    left_out = f"left out {stores['held-out'].path} for {other.folder}: the data's field 'image'"
     assert left_out in capsys.readouterr().out
     assert (tmp_path / "error.json").is_file()
 

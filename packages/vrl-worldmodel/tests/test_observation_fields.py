@@ -156,6 +156,8 @@ def test_the_image_alone_keeps_its_names_and_numbers(categorical) -> None:
     assert "decoder.convolutions.0.weight" in states[0]
     assert list(states[0]) == list(states[1])
     assert all(value.equal(states[1][name]) for name, value in states[0].items())
+    with pytest.raises(VRLError, match="holds no network on image, state"):
+        replace(config, observations=None).build(spec, CPU).load_state_dict(learner.state_dict())
 
 
 @pytest.mark.parametrize("size", [64, 96, 128])

@@ -7,7 +7,7 @@ but no algorithm reads them. Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -118,6 +118,18 @@ def choose_fields(
 def narrowed(spec: DataSpec, fields: ObservationFields) -> DataSpec:
     """Return the description of data with these observation fields alone."""
     return replace(spec, observations={name: spec.observations[name] for name in fields.names})
+
+
+def require_weights_of(
+    fields: ObservationFields, mine: Iterable[str], stored: Iterable[str]
+) -> None:
+    """Raise `VRLError` when a checkpoint's weights are not those of a network on these fields."""
+    if set(mine) != set(stored):
+        raise VRLError(
+            f"The checkpoint holds no network on {', '.join(fields.names)}. Was it made on other "
+            "fields? Runs of a version that read images alone say nothing of them: add "
+            "`observations: [image]` to `algorithm` in the run's config.yaml."
+        )
 
 
 def side_by_side(images: Mapping[str, np.ndarray]) -> np.ndarray | None:

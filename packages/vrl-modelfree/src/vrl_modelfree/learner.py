@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vrl_core.device import resolve_precision
 from vrl_core.episodes import DataSpec
-from vrl_core.observations import choose_fields
+from vrl_core.observations import choose_fields, require_weights_of
 from vrl_core.protocols import Observations
 from vrl_core.replay import Replay
 from vrl_modelfree.actor_critic import Actor, noise_deviation
@@ -136,7 +136,9 @@ class PixelLearner:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a `state_dict`."""
+        """Continue from a `state_dict`; raises `VRLError` for one of other observation fields."""
+        encoder = self.networks["encoder"].state_dict()
+        require_weights_of(self.fields, encoder, state["networks"]["encoder"])
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
         for name, optimiser in self.optimisers.items():

@@ -23,13 +23,13 @@ class ObservationEncoder(nn.Module):
         """Raises `VRLError` when images are too small for the convolutions."""
         super().__init__()
         self.fields = fields
-        self.cameras = nn.ModuleList(
+        cameras = [
             Encoder(shape, config.frame_stack, config.encoder_channels, config.encoder_strides)
             for shape in fields.cameras.values()
-        )
+        ]
+        self.cameras = nn.ModuleList(cameras)
         self.vectors = StandardisedVectors(fields) if fields.vectors else None
-        of_cameras = [camera.features for camera in self.cameras if isinstance(camera, Encoder)]
-        self.features = sum(of_cameras) + fields.vector_size
+        self.features = sum(camera.features for camera in cameras) + fields.vector_size
 
     @property
     def network(self) -> nn.Module:

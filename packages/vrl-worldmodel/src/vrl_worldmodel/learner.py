@@ -14,7 +14,7 @@ from vrl_core.batches import OBSERVATION
 from vrl_core.device import preserve_random_state, resolve_precision
 from vrl_core.episodes import DataSpec
 from vrl_core.errors import VRLError
-from vrl_core.observations import choose_fields, narrowed
+from vrl_core.observations import choose_fields, narrowed, require_weights_of
 from vrl_core.protocols import Metrics, Phase, SequenceBatch, Sequences
 from vrl_core.replay import Replay
 from vrl_worldmodel.config import WorldModelAlgorithmConfig
@@ -215,7 +215,8 @@ class WorldModelLearner:
         return state | {"model_optimiser": self.model_optimiser.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a `state_dict`."""
+        """Continue from a `state_dict`; raises `VRLError` for one of other observation fields."""
+        require_weights_of(self.fields, self.model.state_dict(), state["model"])
         self.model.load_state_dict(state["model"])
         if self.config.model_run is not None:
             self.model_source = ModelSource(**state["model_source"])

@@ -157,9 +157,9 @@ def _differences_of_data(theirs: DataSpec, mine: DataSpec) -> Iterator[tuple[str
     if there != here:
         yield "the observations (--observations)", ", ".join(there), ", ".join(here)
     for field in sorted({*there} & {*here}):
-        shapes = [spec.observations[field].shape for spec in (theirs, mine)]
-        if shapes[0] != shapes[1]:
-            yield f"the shape of {field!r}", *shapes
+        shape, wanted = theirs.observations[field].shape, mine.observations[field].shape
+        if shape != wanted:
+            yield f"the shape of {field!r}", shape, wanted
     for name in OF_DATA:
         other, own = getattr(theirs, name), getattr(mine, name)
         if other != own:

@@ -23,12 +23,12 @@ class ObservationEncoder(nn.Module):
         """Raises `VRLError` when images are too small for the convolutions."""
         super().__init__()
         self.fields = fields
-        self.cameras = nn.ModuleList(
+        cameras = [
             ConvolutionalEncoder(shape, config.channels, config.convolution_activation)
             for shape in fields.cameras.values()
-        )
-        of_cameras = [each.features for each in self.cameras if hasattr(each, "features")]
-        self.features = sum(int(number) for number in of_cameras)
+        ]
+        self.cameras = nn.ModuleList(cameras)
+        self.features = sum(camera.features for camera in cameras)
         self.vectors: StandardisedVectors | None = None
         if fields.vectors:
             self.vectors = StandardisedVectors(fields)
