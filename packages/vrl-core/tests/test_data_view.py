@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from vrl_core.data_page import curves_svg, histogram_svg
-from vrl_core.data_view import sprite, telling_episodes, view
+from vrl_core.data_view import image_field, sprite, telling_episodes, view
 from vrl_core.errors import VRLError
 from vrl_core.store import Store
+from vrl_core.testing.tiny_data import tiny_data
 from vrl_core.video import read_video
 
 
@@ -134,3 +135,12 @@ def test_a_video_holds_the_frames_of_all_episodes(counting_store: Store, tmp_pat
 def test_impossible_views_are_refused(counting_store, tmp_path, output, episodes, message):
     with pytest.raises(VRLError, match=message):
         view(counting_store, tmp_path / output, episodes)
+
+
+def test_all_cameras_are_shown_side_by_side(tmp_path) -> None:
+    store = tiny_data(tmp_path / "s", image_size=8, cameras=("image", "wrist"), steps=3)
+    episode = store[1]
+    frames = image_field(episode)
+    assert frames.shape == (4, 8, 16, 3)
+    assert np.array_equal(frames[:, :, :8], episode.observations["image"])
+    assert np.array_equal(frames[:, :, 8:], episode.observations["wrist"])

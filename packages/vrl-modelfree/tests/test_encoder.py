@@ -3,9 +3,7 @@
 import pytest
 import torch
 
-from vrl_core.episodes import DataSpec, FieldSpec
 from vrl_core.errors import VRLError
-from vrl_core.images import image_shape
 from vrl_modelfree.encoder import Encoder, normalise, smallest_size
 
 PAPER = {"frame_stack": 3, "channels": (32, 32, 32, 32), "strides": (2, 1, 1, 1)}
@@ -55,10 +53,3 @@ def test_weights_are_orthogonal_with_the_relus_gain() -> None:
     weight = encoder.convolutions[2].weight.flatten(1)
     torch.testing.assert_close(weight @ weight.T, 2 * torch.eye(32), atol=1e-5, rtol=0)
     assert not encoder.convolutions[2].bias.any()
-
-
-def test_data_without_images_is_refused_naming_what_there_is() -> None:
-    fields = {"state": FieldSpec((24,), "float32")}
-    spec = DataSpec(task="walker_walk", observations=fields, action_size=6)
-    with pytest.raises(VRLError, match=r"BC learns from .* `image`.*state"):
-        image_shape(spec, "BC")

@@ -124,7 +124,7 @@ def test_actor_sees_the_stepped_critic_on_features_from_before(
 ) -> None:
     learner, batch = build(algorithm, small, spec, shift_padding=0), make_batch()
     with torch.no_grad():
-        old_features = learner.encode_images(batch.observation["image"])
+        old_features = learner.encode_unshifted(batch.observation)
     old_critic = copy.deepcopy(learner.critic.state_dict())
     original, seen = learner.actor_loss, []
 
@@ -189,7 +189,7 @@ def test_overfits_one_batch(algorithm, small, spec, make_batch) -> None:
         metrics = learner.update(batch)
     error = metrics["actor/cloning" if algorithm is DrQBCConfig else "actor/loss"]
     assert error < 0.005
-    action = learner.mean_action(batch.observation["image"])
+    action = learner.mean_action(batch.observation)
     torch.testing.assert_close(action, batch.action, atol=0.15, rtol=0)
 
 
@@ -255,7 +255,9 @@ def test_phase_asks_for_stacked_transitions(algorithm, small, spec) -> None:
     (phase,) = build(algorithm, small, spec, steps=7).phases
     steps = 1 if algorithm is BCConfig else 3
     assert phase.steps == 7
-    assert phase.batches == Transitions(batch_size=6, frame_stack=3, return_steps=steps)
+    assert phase.batches == Transitions(
+        batch_size=6, frame_stack=3, return_steps=steps, observations=("image",)
+    )
 
 
 @every_algorithm

@@ -38,7 +38,7 @@ def within(action: np.ndarray) -> np.ndarray:
 
 def features_of(learner, observation) -> tuple[torch.Tensor, np.ndarray]:
     with torch.no_grad():
-        features = learner.encode_images(observation["image"])
+        features = learner.encode_unshifted(observation)
     return features, features.double().numpy()
 
 

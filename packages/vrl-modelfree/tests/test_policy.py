@@ -5,14 +5,19 @@ import pytest
 import torch
 
 from vrl_core.errors import VRLError
+from vrl_core.observations import images_alone
 from vrl_modelfree.config import BCConfig
 from vrl_modelfree.policy import StackedFramesPolicy
 
 CPU = torch.device("cpu")
 
 
-def newest_and_oldest(images: torch.Tensor) -> torch.Tensor:
+IMAGES = images_alone((4, 4, 3))
+
+
+def newest_and_oldest(observation: dict[str, torch.Tensor]) -> torch.Tensor:
     """An "action" that reads one pixel of the oldest and of the newest frame."""
+    images = observation["image"]
     return torch.stack((images[:, 0, 0, 0, 0], images[:, -1, 0, 0, 0]), 1) / 255
 
 
@@ -23,7 +28,7 @@ def frame(*values: int) -> dict[str, np.ndarray]:
 
 
 def test_first_frame_fills_the_stack_and_later_ones_push_it_out() -> None:
-    policy = StackedFramesPolicy(newest_and_oldest, (4, 4, 3), 3, CPU)
+    policy = StackedFramesPolicy(newest_and_oldest, IMAGES, 3, CPU)
     state = policy.start(2)
     seen = []
     for values in ((51, 102), (255, 0), (0, 255), (0, 51)):
@@ -38,7 +43,7 @@ def test_first_frame_fills_the_stack_and_later_ones_push_it_out() -> None:
 
 
 def test_a_state_can_be_used_again() -> None:
-    policy = StackedFramesPolicy(newest_and_oldest, (4, 4, 3), 2, CPU)
+    policy = StackedFramesPolicy(newest_and_oldest, IMAGES, 2, CPU)
     _, state = policy.act(frame(51), policy.start(1))
     first, _ = policy.act(frame(102), state)
     second, _ = policy.act(frame(102), state)
@@ -65,6 +70,6 @@ def test_actions_are_the_means_and_see_later_updates(small, spec, make_batch) ->
     [{}, {"state": np.zeros((1, 3), np.float32)}, {"image": np.zeros((1, 8, 8, 3), np.uint8)}],
 )
 def test_other_observations_are_refused(observations: dict[str, np.ndarray]) -> None:
-    policy = StackedFramesPolicy(newest_and_oldest, (4, 4, 3), 3, CPU)
-    with pytest.raises(VRLError, match="trained on images"):
+    policy = StackedFramesPolicy(newest_and_oldest, IMAGES, 3, CPU)
+    with pytest.raises(VRLError, match="trained on image and expects a field 'image'"):
         policy.act(observations, policy.start(1))

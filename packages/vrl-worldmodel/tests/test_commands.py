@@ -14,6 +14,7 @@ from vrl_core.cli import main
 from vrl_core.device import seed_everything
 from vrl_core.errors import VRLError
 from vrl_core.hooks import AlgorithmConfig
+from vrl_core.observations import images_alone
 from vrl_core.registry import Registry
 from vrl_core.run_config import RunConfig
 from vrl_core.run_folder import Restored, load_config
@@ -36,7 +37,7 @@ from vrl_worldmodel.world_model import WorldModel
 def inspected(config, store, label="offline-dv2 random seed 0"):
     """An untrained model with the face of a run's, always with the same weights."""
     torch.manual_seed(3)
-    model = WorldModel(config, (16, 16, 3), 2)
+    model = WorldModel(config, images_alone((16, 16, 3)), 2)
     return InspectedModel(
         folder=Path("runs") / label, label=label, model=model, spec=store.spec, step=0
     )
@@ -123,7 +124,7 @@ def test_the_written_errors_are_those_of_the_clips(run, stores, registry, tmp_pa
     data = json.loads((tmp_path / "error.json").read_text())
     clips = draw_clips(store, episodes=3, context=3, horizon=4)
     assert data["clips"] == [{"episode": clip.episode, "start": clip.start} for clip in clips]
-    images = read_clips(store, clips)[0] / 255
+    images = read_clips(store, clips, ("image",))[0]["image"] / 255
     repeated = ((images[:, 3:] - images[:, 2:3]) ** 2).mean((2, 3, 4)).mean(0)
     told = [step["mean"] for step in data["error"]["repetition"]]
     assert told == pytest.approx(repeated, rel=1e-5)
@@ -149,7 +150,7 @@ def test_several_stores_have_a_folder_each_and_one_that_does_not_fit_is_named(
     command = imagine(run, *stores.values(), output=tmp_path, pictures=0)
     assert command.run(registry) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"tiny-random-0", "tiny-random-1"}
-    left_out = f"left out {stores['larger'].path}: the data's images are 20×20×3"
+    left_out = f"left out {stores['larger'].path}: the data's field 'image' is 20×20×3"
     assert left_out in capsys.readouterr().out
 
 
@@ -199,7 +200,7 @@ def test_a_run_that_does_not_fit_is_left_out_beside_one_that_does(
     )
     command = imagine((run, other.folder), stores["held-out"], output=tmp_path, pictures=0)
     command.run(registry)
-    left_out = f"left out {stores['held-out'].path} for {other.folder}: the data's images"
+    left_out = f"left out {stores['held-out'].path} for {other.folder}: the data's field 'image'"
     assert left_out in capsys.readouterr().out
     assert (tmp_path / "error.json").is_file()
 
@@ -224,7 +225,7 @@ def test_what_else_does_not_fit(stores, tmp_path):
     spec = stores["trained"].spec
     blind = tiny_data(tmp_path / "blind", episodes=1, image_size=None, state_size=3).spec
     assert mismatch(spec, replace(spec, task="walker_run", behaviour="expert")) is None
-    assert "no images, only state" in str(mismatch(spec, blind))
+    assert "no field 'image', only state" in str(mismatch(spec, blind))
     assert "have 5 numbers, the model's 2" in str(mismatch(spec, replace(spec, action_size=5)))
     other = replace(spec, render_quality="fast")
     assert "'fast'" in str(mismatch(spec, other))

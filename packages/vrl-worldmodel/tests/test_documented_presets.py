@@ -44,7 +44,7 @@ def of_model(config: Any) -> dict[str, str]:
         "model updates": f"{config.model_steps:,}",
         "windows": f"{model.batch_size} of {model.sequence_length}",
         "h, z, hidden": latent(model),
-        "convolutions": listed(model.channels),
+        "convolutions; vectors": f"{listed(model.channels)}; {layers(model.vector_layers)}",
     }
 
 

@@ -82,7 +82,7 @@ def expected_sums():
 @pytest.mark.parametrize("together", [1, 12, 1000], ids=["one by one", "two and one", "at once"])
 def test_each_row_has_the_latent_of_its_own_episode(replay, monkeypatch, together) -> None:
     monkeypatch.setattr(latent_replay, "ROWS_TOGETHER", together)
-    features = latents_of_episodes(replay, infer_sums, images=False)
+    features = latents_of_episodes(replay, infer_sums)
     torch.testing.assert_close(features[:, 0], torch.arange(13.0))  # its own row
     torch.testing.assert_close(features[:, 1], torch.tensor(expected_sums()))
 
@@ -93,7 +93,7 @@ def test_images_reach_the_rows_they_belong_to(replay) -> None:
         seen = batch.observations["image"][..., 0, 0, 0].to(torch.float32)
         return LatentState(seen[..., None], batch.rows[..., None].to(torch.float32))
 
-    features = latents_of_episodes(replay, infer, images=True)
+    features = latents_of_episodes(replay, infer, observations=("image",))
     wanted = [10 * index + step for index, n in enumerate(LENGTHS) for step in range(n + 1)]
     assert features[:, 1].tolist() == wanted
 

@@ -77,7 +77,7 @@ def test_cache_holds_every_row_in_the_encoders_precision(categorical, store, mon
     assert learner.encodings.dtype == torch.bfloat16
     images = torch.from_numpy(store.fields["observation.image"][:].copy())
     with torch.no_grad(), learner.autocast():
-        expected = learner.model.encode(images)
+        expected = learner.model.encode({"image": images})
     torch.testing.assert_close(learner.encodings, expected, rtol=0.02, atol=0.02)
 
 
@@ -132,13 +132,12 @@ def test_sequences_longer_than_some_episodes_are_warned_of(categorical, store, m
 @pytest.mark.parametrize(
     "observations",
     [
-        {"state": FieldSpec((4,), "float32")},
         {"image": FieldSpec((16, 16, 3), "float32")},
         {},
     ],
 )
-def test_data_without_images_is_refused(categorical, spec, observations) -> None:
-    with pytest.raises(VRLError, match="learns from an observation field `image`"):
+def test_data_without_fields_to_learn_from_is_refused(categorical, spec, observations) -> None:
+    with pytest.raises(VRLError, match="learns from observation fields that are images, such as"):
         build(categorical, replace(spec, observations=observations))
 
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from vrl_core.errors import VRLError
+from vrl_core.observations import images_alone
 from vrl_core.testing.tiny_data import episode_and_step, tiny_data
 from vrl_worldmodel.open_loop import (
     Clip,
@@ -20,7 +21,7 @@ from vrl_worldmodel.world_model import WorldModel
 def tiny_model(config, size=16):
     """An untrained model, always with the same weights."""
     torch.manual_seed(3)
-    return WorldModel(config, (size, size, 3), 2)
+    return WorldModel(config, images_alone((size, size, 3)), 2)
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +30,15 @@ def store(tmp_path_factory):
 
 
 def clips_of(store, clips):
-    return (torch.from_numpy(each) for each in read_clips(store, clips))
+    observations, action = read_clips(store, clips, ("image",))
+    return torch.from_numpy(observations["image"]), torch.from_numpy(action)
 
 
 def test_a_clip_holds_the_frames_and_the_actions_between_them(store):
     clips = [Clip(episode=3, start=2, length=6), Clip(episode=0, start=4, length=6)]
-    images, actions = read_clips(store, clips)
-    episode, step = episode_and_step(images)
+    observations, actions = read_clips(store, clips, ("image",))
+    assert list(observations) == ["image"]
+    episode, step = episode_and_step(observations["image"])
     assert episode.tolist() == [[3] * 6, [0] * 6]
     assert step.tolist() == [[2, 3, 4, 5, 6, 7], [4, 5, 6, 7, 8, 9]]
     assert np.array_equal(actions[0], store[3].actions[2:7])
@@ -67,13 +70,14 @@ def test_too_short_episodes_are_refused_with_their_length(store):
 def test_shapes_and_range(model_config, store):
     model = tiny_model(model_config)
     clips = draw_clips(store, episodes=3, context=2, horizon=5)
-    frames = open_loop(model, *clips_of(store, clips), 2)
+    images, action = clips_of(store, clips)
+    frames = open_loop(model, {"image": images}, action, 2)
     assert frames.context == 2
     assert frames.truth.shape == frames.reconstruction.shape == (3, 7, 16, 16, 3)
     assert frames.imagination.shape == (3, 5, 16, 16, 3)
-    for images in (frames.truth, frames.reconstruction, frames.imagination):
-        assert 0 <= images.min() <= images.max() <= 1
-    assert torch.equal((frames.truth * 255).round().byte(), next(clips_of(store, clips)))
+    for shown in (frames.truth, frames.reconstruction, frames.imagination):
+        assert 0 <= shown.min() <= shown.max() <= 1
+    assert torch.equal((frames.truth * 255).round().byte(), images)
 
 
 def test_imagination_sees_the_context_and_nothing_after_it(model_config, store):
@@ -82,7 +86,7 @@ def test_imagination_sees_the_context_and_nothing_after_it(model_config, store):
 
     def frames(changed):
         torch.manual_seed(0)
-        return open_loop(model, changed, action, 3)
+        return open_loop(model, {"image": changed}, action, 3)
 
     known, later, earlier = frames(images), images.clone(), images.clone()
     later[:, 3:] = 255 - later[:, 3:]
@@ -99,7 +103,7 @@ def test_imagination_follows_the_actions_from_the_last_frame_of_the_context_on(g
 
     def imagined(changed):
         torch.manual_seed(0)
-        return open_loop(model, images, changed, 3).imagination
+        return open_loop(model, {"image": images}, changed, 3).imagination
 
     changed = action.clone()
     changed[:, 4] = -changed[:, 4]  # led from frame 4 to frame 5, which is the third imagined

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from vrl_core.observations import images_alone
 from vrl_core.protocols import Sequences
 from vrl_core.replay import Replay
 from vrl_core.testing.tiny_data import tiny_data
@@ -16,7 +17,7 @@ PENALTIES = {"mean-disagreement": MeanDisagreement().build()}
 def tiny_model(config, size=16):
     """An untrained model, always with the same weights."""
     torch.manual_seed(3)
-    return WorldModel(config, (size, size, 3), 2).requires_grad_(False)
+    return WorldModel(config, images_alone((size, size, 3)), 2).requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def test_penalties_are_those_of_the_prediction_after_the_logged_action(model_con
     values = window_values(model, batch, PENALTIES, errors=False)
     assert list(values) == ["penalty/mean-disagreement"]
     torch.manual_seed(1)  # once more, from the model's parts
-    states = model.infer(model.encode(batch.observations["image"]), batch.action).states
+    states = model.infer(model.encode(batch.observations), batch.action).states
     priors = model.rssm.priors(states.deterministic[:, 1:])
     means = priors.probabilities if model_config.latent == "categorical" else priors.mean
     distance = (means - means.mean(0)).square()
@@ -59,7 +60,7 @@ def test_true_errors_against_a_direct_computation(model_config, store):
     values = window_values(model, batch, {}, errors=True)
     torch.manual_seed(2)
     images = batch.observations["image"]
-    observed = model.infer(model.encode(images), batch.action)
+    observed = model.infer(model.encode(batch.observations), batch.action)
     for step in range(4):
         state = observed.states.apply(lambda part, row=step: part[:, row])
         following, prediction = model.rssm.imagine_step(state, batch.action[:, step])

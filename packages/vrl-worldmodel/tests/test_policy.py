@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from vrl_core.errors import VRLError
+from vrl_core.observations import images_alone
 from vrl_worldmodel.policy import RecurrentPolicy
 from vrl_worldmodel.rssm import LatentState
 from vrl_worldmodel.world_model import WorldModel
@@ -20,12 +21,11 @@ SIZE, ACTIONS, STEPS = 16, 2, 3
 @pytest.fixture
 def policy(model_config) -> RecurrentPolicy:
     torch.manual_seed(0)
-    model = WorldModel(model_config, (SIZE, SIZE, 3), ACTIONS)
+    model = WorldModel(model_config, images_alone((SIZE, SIZE, 3)), ACTIONS)
     weight = torch.randn(model.feature_size, ACTIONS)
     return RecurrentPolicy(
         model=model,
         act_on=lambda features: torch.tanh(features @ weight),
-        image_shape=(SIZE, SIZE, 3),
         action_size=ACTIONS,
         latent="sample",
         device=torch.device("cpu"),
@@ -56,7 +56,7 @@ def test_mode_follows_the_posterior_from_zeros(policy) -> None:
     expected = []
     with torch.no_grad():
         for observation in observations:
-            embedding = policy.model.encode(torch.from_numpy(observation["image"]))
+            embedding = policy.model.encode({"image": torch.from_numpy(observation["image"])})
             deterministic = rssm.advance(state, action)
             latent = rssm.posterior(deterministic, embedding)
             state = LatentState(deterministic, latent.mode())
@@ -125,5 +125,5 @@ def test_actions_are_float32_within_bounds(policy) -> None:
     ids=["no image", "another size", "floats"],
 )
 def test_other_observations_are_refused(policy, observation) -> None:
-    with pytest.raises(VRLError, match=r"\(16, 16, 3\)"):
+    with pytest.raises(VRLError, match=r"16, 16, 3\)"):
         policy.act(observation, policy.start(1))

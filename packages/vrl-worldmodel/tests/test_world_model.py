@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vrl_core.metrics import first_not_finite
+from vrl_core.observations import images_alone
 from vrl_core.protocols import SequenceBatch
 from vrl_worldmodel.config import LOMPOConfig, WorldModelConfig
 from vrl_worldmodel.distributions import CategoricalLatent, GaussianLatent, Latent
@@ -27,7 +28,7 @@ MakeBatch = Callable[..., SequenceBatch]
 
 def build(config: WorldModelConfig) -> WorldModel:
     torch.manual_seed(0)
-    return WorldModel(config, (16, 16, 3), 2)
+    return WorldModel(config, images_alone((16, 16, 3)), 2)
 
 
 def optimiser_of(model: WorldModel, rate: float = 1e-3) -> ModuleOptimiser:
@@ -202,7 +203,7 @@ def test_actions_are_those_that_led_to_a_row(
     model_config: WorldModelConfig, make_batch: MakeBatch
 ) -> None:
     model, batch = build(model_config), make_batch()
-    embedding = model.encode(batch.observations["image"])
+    embedding = model.encode(batch.observations)
     noise = model.rssm.draw_noise(3, 5)
     changed = batch.action.clone()
     changed[:, 2] += 0.5

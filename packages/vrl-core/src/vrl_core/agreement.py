@@ -9,6 +9,8 @@ from vrl_core.episodes import DataSpec, FieldSpec
 from vrl_core.errors import VRLError
 from vrl_core.evaluation_workers import Layout
 from vrl_core.hooks import EnvironmentConfig
+from vrl_core.observations import is_camera
+from vrl_core.protocols import Policy
 from vrl_core.registry import Registry
 
 IDENTITY = {"task": "task", "rendering": "render_quality", "action_repeat": "action_repeat"}
@@ -66,27 +68,41 @@ def check_identity(spec: DataSpec, environment: EnvironmentConfig, registry: Reg
     )
 
 
-def check_layout(spec: DataSpec, layout: Layout) -> None:
-    """Compare sizes. Raises `VRLError` naming the field, both sizes and the way out."""
+def check_layout(spec: DataSpec, layout: Layout, policy: Policy | None = None) -> None:
+    """Compare sizes, of the fields that the policy reads (all of the data's, unless it says).
+
+    Raises `VRLError` naming the field, both sizes and the way out.
+    """
     if layout.action_size != spec.action_size:
         raise VRLError(
             f"The data has actions of {spec.action_size} numbers, the environment of "
             f"{layout.action_size}. The data is of the task {spec.task!r}: evaluate in that one."
         )
+    read = getattr(policy, "observations", None)
     for name, field in spec.observations.items():
+        if read is not None and name not in read:
+            continue
         shown = layout.observations.get(name)
         if shown is None:
             known = ", ".join(layout.observations)
             raise VRLError(
                 f"The data has the observation {name!r}, the environment only: {known}. Evaluate "
-                "in the environment of the data, or train on data with these observations."
+                "in the environment of the data (what it shows may be an option of it, such as "
+                "observation=both), or train on data with these observations"
+                f"{_alone(spec, layout)}."
             )
         if shown.shape != field.shape:
             raise VRLError(_sizes(name, field, shown))
 
 
+def _alone(spec: DataSpec, layout: Layout) -> str:
+    """Name the fields that data and environment share, if any, as a way out."""
+    shared = " ".join(name for name in spec.observations if name in layout.observations)
+    return f", or on what both have (--observations {shared})" if shared else ""
+
+
 def _sizes(name: str, data: FieldSpec, environment: FieldSpec) -> str:
-    hint = " (the environment's size is an option of it, such as size=64)" * (name == "image")
+    hint = " (the environment's size is an option of it, such as size=64)" * is_camera(data)
     return (
         f"Observation {name!r} is {_shape(data)} in the data and {_shape(environment)} in the "
         f"environment. Give the environment the data's size{hint}, or train on data of the other."

@@ -131,13 +131,17 @@ def transitions(
     reward, discount = n_step_return(fields, start, steps, request.discount)
     observation: Observations = {}
     following: Observations = {}
-    for name in fields.observations:
+    for name in _asked(fields, request):
         field = fields.rows[OBSERVATION + name]
         stack = request.frame_stack if is_image(field) else 1
         pair = observation_pair(field, start, episode_start, stack, steps)
         observation[name], following[name] = pair if is_image(field) else (x[:, 0] for x in pair)
     action = fields.rows["action"].index_select(0, start)
     return TransitionBatch(observation, action, reward, discount, following)
+
+
+def _asked(fields: Fields, request: Request) -> Sequence[str]:
+    return fields.observations if request.observations is None else request.observations
 
 
 def is_image(field: Tensor) -> bool:
@@ -198,8 +202,9 @@ def sequences(
 ) -> SequenceBatch:
     """Make the windows of `length` steps, and one more observation, that begin at rows `start`."""
     rows = start[:, None] + torch.arange(request.length + 1, device=start.device)
-    names = fields.observations if request.observations is None else request.observations
-    observations = {name: gather(fields.rows[OBSERVATION + name], rows) for name in names}
+    observations = {
+        name: gather(fields.rows[OBSERVATION + name], rows) for name in _asked(fields, request)
+    }
     steps = rows[:, :-1]
     return SequenceBatch(
         observations=observations,

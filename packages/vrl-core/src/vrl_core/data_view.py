@@ -13,6 +13,7 @@ from vrl_core.atomic import write_text
 from vrl_core.data_page import EpisodeSection, page
 from vrl_core.episodes import Episode
 from vrl_core.errors import VRLError
+from vrl_core.observations import side_by_side
 from vrl_core.store import Store
 from vrl_core.video import film_strip, visible_frames, write_video
 from vrl_core.writing import explained
@@ -54,14 +55,14 @@ def telling_episodes(returns: np.ndarray) -> list[int]:
 def image_field(episode: Episode) -> np.ndarray | None:
     """Return an episode's frames `(T+1, height, width, channel)`; None when it has none.
 
-    Of several image fields, `image` if there is one, else the first.
+    Several cameras are side by side, `image` at the left.
     """
     images = {
         name: value
         for name, value in episode.observations.items()
         if value.ndim == 4 and value.dtype == np.uint8
     }
-    return images.get("image", next(iter(images.values()), None))
+    return side_by_side(images)
 
 
 def _chosen_episodes(store: Store, episodes: Sequence[int]) -> list[int]:

@@ -123,9 +123,10 @@ def evaluate_run(folder: Path, request: EvaluationRequest, registry: Registry) -
         EvaluationPool(environment, workers=request.workers, lanes=lanes) as pool,
         _progress(f"{folder.name}", request.episodes) as on_step,
     ):
-        check_layout(restored.spec, pool.layout)
+        policy = restored.algorithm.policy()
+        check_layout(restored.spec, pool.layout, policy)
         evaluation = pool.evaluate(
-            restored.algorithm.policy(),
+            policy,
             episodes=request.episodes,
             seed=request.seed,
             record=request.videos,

@@ -22,6 +22,7 @@ import numpy as np
 from vrl_core.episodes import FieldSpec
 from vrl_core.errors import VRLError
 from vrl_core.hooks import EnvironmentConfig
+from vrl_core.observations import side_by_side
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -181,11 +182,16 @@ class Lanes:
             self._record(lane)
 
     def _record(self, lane: int) -> None:
-        image = self._arrays.observations.get("image")
+        shown = self._arrays.observations.items()
+        images = {name: each[lane] for name, each in shown if _is_image(each[lane])}
         # What the policy sees is what is recorded; only blind policies need a rendering.
-        frame = self._active[lane].render() if image is None else image[lane]
+        frame = side_by_side(images) if images else self._active[lane].render()
         if isinstance(frame, np.ndarray) and frame.dtype == np.uint8:
             self._frames[lane].append(np.array(frame))
+
+
+def _is_image(value: np.ndarray) -> bool:
+    return value.ndim == 3 and value.dtype == np.uint8
 
 
 def _success(info: Mapping[str, Any]) -> int:

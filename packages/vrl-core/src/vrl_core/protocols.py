@@ -36,6 +36,8 @@ class Transitions:
     return_steps: int = 1
     """Rewards in a return (n). Only windows that lie inside an episode are drawn."""
     discount: float = 0.99
+    observations: tuple[str, ...] | None = None
+    """Observation fields to gather; none gathers all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class TransitionBatch(Generic[ObservationT]):
 
     `action` `(batch, action)` float32; `reward` `(batch,)`: rewards of the n steps, discounted and
     summed; `discount` `(batch,)`: discount^n, zero after a termination. Of a `Mapping`
-    observation, `image` is `(batch, stack, height, width, channel)` uint8 with the newest frame
+    observation, every image is `(batch, stack, height, width, channel)` uint8 with the newest frame
     last; other fields are `(batch, ...)`.
     """
 
@@ -120,7 +122,9 @@ class Policy(Protocol):
     def act(self, observations: Mapping[str, np.ndarray], state: Any) -> tuple[np.ndarray, Any]:
         """Choose evaluation actions, `(environments, action)` float32 in [-1, 1].
 
-        `observations` fields are `(environments, ...)`, one frame each: stacking is memory.
+        `observations` fields are `(environments, ...)`, one frame each: stacking is memory. A
+        policy that reads only some of the data's fields may name them in an attribute
+        `observations`: it can then act where the others are not shown.
         """
         ...
 

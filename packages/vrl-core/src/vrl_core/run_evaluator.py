@@ -35,14 +35,9 @@ class RunEvaluator:
             check_identity(spec, self.environment, registry)
 
     def __enter__(self) -> Self:
-        """Start the environments, and compare them with the data."""
+        """Start the environments."""
         if self.environment is not None:
             self._pool = EvaluationPool(self.environment, workers=self._config.evaluation_workers)
-            try:
-                check_layout(self._spec, self._pool.layout)
-            except VRLError:
-                self._pool.close()
-                raise
         return self
 
     def __exit__(
@@ -60,8 +55,12 @@ class RunEvaluator:
         return self._pool is not None and (finished or (every > 0 and step % every == 0))
 
     def check(self, policy: Policy, device: torch.device) -> None:
-        """Let the policy act once, without touching training's random numbers."""
+        """Compare what the environments show with the data, as far as the policy reads it.
+
+        Then let it act once, without touching training's random numbers.
+        """
         if self._pool is not None:
+            check_layout(self._spec, self._pool.layout, policy)
             with preserve_random_state(device):
                 check_policy(policy, self._pool.layout)
 

@@ -1,4 +1,4 @@
-"""Behavioural cloning from images (V-D4RL, Section D.3)."""
+"""Behavioural cloning (V-D4RL, Section D.3)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,20 @@ class BC(PixelLearner):
     def phases(self) -> tuple[Phase, ...]:
         """One phase on single transitions, of which it ignores the outcome."""
         batches = Transitions(
-            batch_size=self.config.batch_size, frame_stack=self.config.frame_stack
+            batch_size=self.config.batch_size,
+            frame_stack=self.config.frame_stack,
+            observations=self.fields.names,
         )
-        return (Phase("clone", self.config.steps, batches, self.update, replayable=True),)
+        return (
+            Phase(
+                "clone",
+                self.config.steps,
+                batches,
+                self.update,
+                replayable=True,
+                prepare=self.prepare,
+            ),
+        )
 
     def update(self, batch: TransitionBatch[Observations]) -> Metrics:
         """Take one step on encoder and actor."""

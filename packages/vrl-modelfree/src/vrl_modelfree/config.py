@@ -53,7 +53,7 @@ def _require(config: PixelConfig, name: str, *, least: float, most: float = math
 
 @dataclass(frozen=True, kw_only=True)
 class PixelConfig(AlgorithmConfig):
-    """What the algorithms share: images, networks, noise and the optimiser."""
+    """What the algorithms share: observations, networks, noise and the optimiser."""
 
     steps: int = 100_000
     """Updates; the paper's 256 epochs of 100,000 transitions in batches of 256."""
@@ -63,8 +63,10 @@ class PixelConfig(AlgorithmConfig):
     """Adam's rate for every network."""
     final_learning_rate: float | None = None
     """Rate that it falls to, linearly over `steps`; none keeps it constant, as the papers do."""
+    observations: tuple[str, ...] | None = None
+    """Observation fields to learn from; none takes every image and every vector of the data."""
     frame_stack: int = 3
-    """Frames in an observation."""
+    """Frames of each camera in an observation; vectors are not stacked."""
     shift_padding: int = 4
     """Largest random shift of the images, in pixels; 0 trains without augmentation."""
     encoder_channels: tuple[int, ...] = (32, 32, 32, 32)
@@ -72,7 +74,7 @@ class PixelConfig(AlgorithmConfig):
     encoder_strides: tuple[int, ...] = (2, 1, 1, 1)
     """Their strides."""
     feature_size: int = 50
-    """Numbers that the trunks of actor and critic compress an image to."""
+    """Numbers that the trunks of actor and critic compress an observation to."""
     hidden_size: int = 1024
     """Width of the two hidden layers of actor and critic."""
     noise_start: float = 1.0
@@ -134,7 +136,7 @@ class BCConfig(PixelConfig):
         return {**super().presets(), "small": cls(**{**_SMALL, **quiet}, steps=9_000)}
 
     def build(self, spec: DataSpec, device: torch.device) -> BC:
-        """Create the algorithm; raises `VRLError` when the data has no suitable images."""
+        """Create the algorithm; raises `VRLError` when the data has no suitable fields."""
         from vrl_modelfree.bc import BC
 
         return BC(self, spec, device)
@@ -167,7 +169,7 @@ class DrQBCConfig(ActorCriticConfig):
     """Weight of the normalised value against the cloning term (alpha of TD3+BC)."""
 
     def build(self, spec: DataSpec, device: torch.device) -> DrQBC:
-        """Create the algorithm; raises `VRLError` when the data has no suitable images."""
+        """Create the algorithm; raises `VRLError` when the data has no suitable fields."""
         from vrl_modelfree.drq_bc import DrQBC
 
         return DrQBC(self, spec, device)
@@ -208,7 +210,7 @@ class CQLConfig(ActorCriticConfig):
     def build(self, spec: DataSpec, device: torch.device) -> CQL:
         """Create the algorithm.
 
-        Raises `VRLError` when the data has no suitable images, or when `trade_off` is `paper`
+        Raises `VRLError` when the data has no suitable fields, or when `trade_off` is `paper`
         and the paper has no value for the data's task and quality.
         """
         from vrl_modelfree.cql import CQL

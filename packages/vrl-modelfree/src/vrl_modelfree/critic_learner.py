@@ -43,8 +43,18 @@ class CriticLearner(PixelLearner, ABC):
             frame_stack=config.frame_stack,
             return_steps=config.return_steps,
             discount=config.discount,
+            observations=self.fields.names,
         )
-        return (Phase("train", config.steps, batches, self.update, replayable=True),)
+        return (
+            Phase(
+                "train",
+                config.steps,
+                batches,
+                self.update,
+                replayable=True,
+                prepare=self.prepare,
+            ),
+        )
 
     def update(self, batch: TransitionBatch[Observations]) -> Metrics:
         """Take one step on critic and encoder, one on the actor, and move the target critic.

@@ -9,28 +9,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vrl_core.images import images_of
+from vrl_core.observations import ObservationFields
+from vrl_core.protocols import Observations
 
 
 @dataclass(frozen=True)
 class FrameMemory:
     """The last frames of each environment, newest last; none before the first observation.
 
-    `frames` is `(environments, stack, height, width, channel)` uint8.
+    Each camera's `frames` are `(environments, stack, height, width, channel)` uint8.
     """
 
     environments: int
-    frames: np.ndarray | None = None
+    frames: Mapping[str, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
 class StackedFramesPolicy:
-    """Acts by `mean_action`, from stacked images on `device` to actions `(batch, action)`."""
+    """Acts by `mean_action`, from stacked images and newest vectors on `device`, to actions."""
 
-    mean_action: Callable[[Tensor], Tensor]
-    image_shape: tuple[int, int, int]
+    mean_action: Callable[[Observations], Tensor]
+    fields: ObservationFields
     frame_stack: int
     device: torch.device
+
+    @property
+    def observations(self) -> tuple[str, ...]:
+        """Names of the fields that it reads."""
+        return self.fields.names
 
     def start(self, environments: int) -> FrameMemory:
         """Return the memory of that many fresh episodes."""
@@ -41,15 +47,20 @@ class StackedFramesPolicy:
     ) -> tuple[np.ndarray, FrameMemory]:
         """Choose the mean actions, `(environments, action)` float32 in [-1, 1].
 
-        Of `observations` it reads `image`, `(environments, height, width, channel)` uint8.
-        Raises `VRLError` when the images are not like those of the training data.
+        Of `observations` it reads its `fields`. Raises `VRLError` when they are not like those of
+        the training data.
         """
-        frames = self._push(images_of(observations, self.image_shape, state.environments), state)
+        shown = self.fields.of(observations, state.environments)
+        frames = {name: self._push(name, shown[name], state) for name in self.fields.cameras}
+        inputs = {
+            name: torch.from_numpy(value).to(self.device)
+            for name, value in (shown | frames).items()
+        }
         with torch.no_grad():
-            action = self.mean_action(torch.from_numpy(frames).to(self.device))
+            action = self.mean_action(inputs)
         return action.float().cpu().numpy(), FrameMemory(state.environments, frames)
 
-    def _push(self, image: np.ndarray, state: FrameMemory) -> np.ndarray:
+    def _push(self, name: str, image: np.ndarray, state: FrameMemory) -> np.ndarray:
         if state.frames is None:  # an episode's first frame stands for those before it
             return np.repeat(image[:, None], self.frame_stack, axis=1)
-        return np.concatenate((state.frames[:, 1:], image[:, None]), axis=1)
+        return np.concatenate((state.frames[name][:, 1:], image[:, None]), axis=1)

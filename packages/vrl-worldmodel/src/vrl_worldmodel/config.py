@@ -51,6 +51,8 @@ class WorldModelConfig:
     """Channels of the encoder's 4x4 convolutions of stride 2; the decoder has them reversed."""
     convolution_activation: Literal["elu", "relu"] = "elu"
     """Nonlinearity between convolutions; everywhere else it is ELU."""
+    vector_layers: tuple[int, ...] = (400, 400)
+    """Hidden layers of the networks that read and predict vectors, where the data has some."""
     reward_layers: tuple[int, ...] = (400, 400, 400, 400)
     """Hidden layers of the reward head."""
     kl_balance: float | None = 0.8
@@ -81,7 +83,7 @@ class WorldModelConfig:
         require(self, "minimum_std", "gradient_clip", least=1e-8)
         if self.kl_balance is not None:
             require(self, "kl_balance", least=0, most=1)
-        require_layers(self, "channels", "reward_layers")
+        require_layers(self, "channels", "vector_layers", "reward_layers")
 
 
 _GAUSSIAN = WorldModelConfig(
@@ -92,6 +94,7 @@ _GAUSSIAN = WorldModelConfig(
     recurrence="gru",
     channels=(32, 64, 128, 256),
     convolution_activation="relu",
+    vector_layers=(256, 256),
     reward_layers=(256, 256),
     kl_balance=None,
     free_nats=0.0,
@@ -108,6 +111,7 @@ _SMALL: Mapping[str, Any] = {
     "convolution_activation": "relu",
     "batch_size": 8,
     "sequence_length": 32,
+    "vector_layers": (128, 128),
     "reward_layers": (128, 128),
     "learning_rate": 1e-3,
 }
@@ -136,6 +140,8 @@ class WorldModelAlgorithmConfig(AlgorithmConfig):
 
     None takes the newest, in which the model must be trained to the end.
     """
+    observations: tuple[str, ...] | None = None
+    """Observation fields to learn from; none takes every image and every vector of the data."""
     penalty: PenaltyConfig = NoPenalty()
     """Estimate of the model's error that is taken off the imagined reward."""
     discount: float = 0.99
@@ -143,7 +149,7 @@ class WorldModelAlgorithmConfig(AlgorithmConfig):
     imagination_horizon: int = 5
     """Steps of an imagined rollout (H)."""
     cache_encodings: bool = True
-    """Encode every frame once before the second phase; the model is frozen in it."""
+    """Encode every observation once before the second phase; the model is frozen in it."""
     evaluation_latent: Literal["sample", "mode"] = "sample"
     """Whether the evaluated policy's latent is drawn, as in the public code, or the likeliest."""
     precision: Precision = "auto"

@@ -39,20 +39,31 @@ def precise(layer: nn.Linear, value: Float[Tensor, "*shape inputs"]) -> Tensor:
     return output
 
 
-class Head(nn.Module):
-    """Predicts a number: the mean of a normal distribution with variance 1."""
+class VectorHead(nn.Module):
+    """Predicts numbers: the means of normal distributions with variance 1."""
 
-    def __init__(self, features: int, layers: Sequence[int]) -> None:
+    def __init__(self, features: int, layers: Sequence[int], outputs: int) -> None:
         super().__init__()
-        self.layers = dense([features, *layers, 1])
+        self.layers = dense([features, *layers, outputs])
 
-    def forward(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape"]:
+    def forward(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape number"]:
         """Return the means in the parameters' precision."""
         *hidden, output = self.layers
         for layer in hidden:
             features = layer(features)
         assert isinstance(output, nn.Linear)
-        return precise(output, features).squeeze(-1)
+        return precise(output, features)
+
+
+class Head(VectorHead):
+    """Predicts one number."""
+
+    def __init__(self, features: int, layers: Sequence[int]) -> None:
+        super().__init__(features, layers, 1)
+
+    def forward(self, features: Float[Tensor, "*shape feature"]) -> Float[Tensor, "*shape"]:
+        """Return the means in the parameters' precision."""
+        return super().forward(features).squeeze(-1)
 
 
 class EnsembleHeads(nn.Module):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vrl_core.errors import VRLError
+from vrl_core.observations import narrowed
 from vrl_core.run_folder import restore
 from vrl_worldmodel.config import WorldModelAlgorithmConfig
 from vrl_worldmodel.world_model import WorldModel
@@ -28,7 +29,7 @@ class InspectedModel:
     """What learned it from what, such as `offline-dv2 random seed 0`."""
     model: WorldModel
     spec: DataSpec
-    """The data that the run learns from."""
+    """The data that the run learns from, with the observation fields that the model reads."""
     step: int
     """Updates of the run when the checkpoint was written."""
 
@@ -56,7 +57,7 @@ def load_model(folder: Path, registry: Registry, device: torch.device) -> Inspec
         folder=Path(folder),
         label=f"{name} {restored.spec.behaviour} seed {restored.config.seed}",
         model=model.requires_grad_(False),
-        spec=restored.spec,
+        spec=narrowed(restored.spec, model.fields),
         step=restored.step,
     )
 
@@ -68,11 +69,12 @@ def mismatch(spec: DataSpec, data: DataSpec, *, allow_identity: bool = False) ->
     render quality or action repeat is one unless allowed: the error would not tell it from a
     worse model.
     """
-    if "image" not in data.observations:
-        return f"the data has no images, only {', '.join(data.observations)}"
-    mine, theirs = (_shape(each.observations["image"].shape) for each in (spec, data))
-    if mine != theirs:
-        return f"the data's images are {theirs}, the model's {mine}"
+    for name, field in spec.observations.items():
+        if name not in data.observations:
+            return f"the data has no field {name!r}, only {', '.join(data.observations)}"
+        mine, theirs = (_shape(each.shape) for each in (field, data.observations[name]))
+        if mine != theirs:
+            return f"the data's field {name!r} is {theirs}, the model's {mine}"
     if data.action_size != spec.action_size:
         return f"the data's actions have {data.action_size} numbers, the model's {spec.action_size}"
     for name in () if allow_identity else ("render_quality", "action_repeat"):

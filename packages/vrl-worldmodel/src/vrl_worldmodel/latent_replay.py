@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
+from vrl_core.batches import OBSERVATION
 from vrl_core.protocols import Observations, SequenceBatch, TransitionBatch
 from vrl_core.replay import Replay
 from vrl_worldmodel.rssm import LatentState
@@ -21,12 +22,11 @@ from vrl_worldmodel.rssm import LatentState
 LatentBatch = TransitionBatch[Tensor]
 """Transitions whose observations are features `(batch, feature)`."""
 
-IMAGE = "observation.image"
 ROWS_TOGETHER = 16_384
 """Rows whose latents are inferred at once, give or take an episode; a scan is as long as the
 longest episode, however many there are beside it."""
-IMAGES_TOGETHER = 1_024
-"""The same where images are encoded on the way."""
+OBSERVED_TOGETHER = 1_024
+"""The same where observations are encoded on the way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,19 +42,24 @@ class Rollouts:
 
 
 def latents_of_episodes(
-    replay: Replay, infer: Callable[[SequenceBatch], LatentState], *, images: bool
+    replay: Replay,
+    infer: Callable[[SequenceBatch], LatentState],
+    *,
+    observations: Sequence[str] = (),
 ) -> Float[Tensor, "row feature"]:
     """Return the features of every row of the store, inferred from its whole episode up to it.
 
     LOMPO, Section 4.2: "states are sampled from the inference distribution over trajectories".
-    `infer` draws the states of a batch; `images` says whether it needs the images.
+    `infer` draws the states of a batch, for which it needs these observation fields.
     """
     action = replay.read("action", 0, replay.rows)
     features: Tensor | None = None
-    for episodes in _together(replay.episodes, IMAGES_TOGETHER if images else ROWS_TOGETHER):
+    for episodes in _together(
+        replay.episodes, OBSERVED_TOGETHER if observations else ROWS_TOGETHER
+    ):
         rows, inside = _rows_of(episodes, replay.device)
-        frames = {"image": _images(replay, episodes)} if images else {}
-        found = infer(_whole_episodes(rows, action[rows[:, :-1]], frames)).features
+        shown = {name: _observed(replay, name, episodes) for name in observations}
+        found = infer(_whole_episodes(rows, action[rows[:, :-1]], shown)).features
         if features is None:
             features = found.new_zeros((replay.rows, found.shape[-1]), dtype=torch.float32)
         features[rows[inside]] = found[inside].to(features.dtype)
@@ -83,10 +88,11 @@ def _rows_of(
     return first + time.clamp(max=steps), time <= steps
 
 
-def _images(
-    replay: Replay, episodes: Sequence[tuple[int, int]]
-) -> UInt8[Tensor, "episode time height width channel"]:
-    read = [replay.read(IMAGE, first, first + steps + 1) for first, steps in episodes]
+def _observed(
+    replay: Replay, name: str, episodes: Sequence[tuple[int, int]]
+) -> Shaped[Tensor, "episode time *row"]:
+    field = OBSERVATION + name
+    read = [replay.read(field, first, first + steps + 1) for first, steps in episodes]
     return torch.nn.utils.rnn.pad_sequence(read, batch_first=True)
 
 

@@ -10,22 +10,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vrl_core.batches import OBSERVATION
 from vrl_core.device import preserve_random_state, resolve_precision
 from vrl_core.episodes import DataSpec
 from vrl_core.errors import VRLError
-from vrl_core.images import image_shape
+from vrl_core.observations import choose_fields, narrowed, require_weights_of
 from vrl_core.protocols import Metrics, Phase, SequenceBatch, Sequences
 from vrl_core.replay import Replay
 from vrl_worldmodel.config import WorldModelAlgorithmConfig
+from vrl_worldmodel.logged_rollouts import LoggedRollouts
 from vrl_worldmodel.model_source import ModelSource, has_model, load_model, missing_model
 from vrl_worldmodel.optimiser import ModuleOptimiser
 from vrl_worldmodel.policy import RecurrentPolicy
 from vrl_worldmodel.rssm import LatentState
 from vrl_worldmodel.world_model import WorldModel
 
-IMAGE = "observation.image"
 CACHED_TOGETHER = 256
-"""Frames that are encoded at once for the cache."""
+"""Observations that are encoded at once for the cache."""
 COLLAPSED = 0.1
 """KL divergence, in nats, below which the posterior is said to have collapsed onto the prior."""
 
@@ -43,10 +44,10 @@ class WorldModelLearner:
     ) -> None:
         self.config = config
         self.device = device
-        self.image_shape = image_shape(spec, type(self).__name__)
+        self.fields = choose_fields(spec, config.observations, type(self).__name__)
         self.action_size = spec.action_size
         self.bfloat16 = resolve_precision(config.precision, device) == torch.bfloat16
-        self.model = WorldModel(config.model, self.image_shape, spec.action_size).to(device)
+        self.model = WorldModel(config.model, self.fields, spec.action_size).to(device)
         self.model_optimiser = ModuleOptimiser(
             [self.model],
             learning_rate=config.model.learning_rate,
@@ -55,12 +56,13 @@ class WorldModelLearner:
             clip=config.model.gradient_clip,
         )
         self.encodings: Float[Tensor, "row feature"] | None = None
-        """Encodings of every frame of the data, once the model is frozen."""
+        """Encodings of every observation of the data, once the model is frozen."""
         self.model_source: ModelSource | None = None
         """Where the model was trained, if not here."""
         folder, at = config.model_run, config.model_run_step
         if folder is not None and has_model(folder, at):
-            weights, self.model_source = load_model(folder, config.model, spec, at)
+            seen = narrowed(spec, self.fields)
+            weights, self.model_source = load_model(folder, config.model, seen, at)
             self.model.load_state_dict(weights)
 
     def autocast(self) -> torch.autocast:
@@ -72,19 +74,22 @@ class WorldModelLearner:
         return () if self.config.model_run is not None else (self.model_phase(),)
 
     def model_phase(self) -> Phase:
-        """Return the phase that trains the model on windows of `model.sequence_length` frames."""
+        """Return the phase that trains the model on windows of `model.sequence_length`."""
         return Phase(
             "model",
             self.config.model_steps,
-            self._windows("image"),
+            self._windows(*self.fields.names),
             self.update_model,
             replayable=True,
-            prepare=self.check_data,
+            prepare=self.prepare_model,
         )
 
     def latent_sequences(self) -> Sequences:
-        """Return the request for windows whose latents are wanted: no images if they are cached."""
-        return self._windows() if self.config.cache_encodings else self._windows("image")
+        """Return the request for windows whose latents are wanted.
+
+        Without their observations if these are cached.
+        """
+        return self._windows() if self.config.cache_encodings else self._windows(*self.fields.names)
 
     def _windows(self, *observations: str) -> Sequences:
         model = self.config.model
@@ -97,6 +102,12 @@ class WorldModelLearner:
             loss, metrics = self.model.loss(batch)
         norm = self.model_optimiser.step_on(loss)
         return metrics | {"gradient_norm": norm}
+
+    def prepare_model(self, replay: Replay, seed: int) -> None:
+        """Check the data, and standardise its vectors, if it has some, from now on."""
+        self.check_data(replay, seed)
+        if self.model.vectors is not None:
+            self.model.vectors.fit(replay)
 
     def check_data(self, replay: Replay, seed: int) -> None:  # noqa: ARG002
         """Warn of episodes shorter than a window; raise `VRLError` when all of them are."""
@@ -113,7 +124,7 @@ class WorldModelLearner:
         warnings.warn(f"{has} {advice}: no batch shows them.")
 
     def freeze_and_cache(self, replay: Replay, seed: int) -> None:
-        """Freeze the model for good and, if `cache_encodings`, encode every frame of the data.
+        """Freeze the model for good and, if `cache_encodings`, encode all observations of the data.
 
         The cache lies on the device in the encoder's own output precision: nothing is rounded.
         """
@@ -126,16 +137,16 @@ class WorldModelLearner:
 
     @torch.no_grad()
     def check_divergence(self, replay: Replay, seed: int) -> None:
-        """Warn if the posterior collapsed onto the prior: its latents say nothing of the images."""
-        batch = replay.batch(self._windows("image"), seed, 0)
+        """Warn if the posterior collapsed onto the prior: its latents tell nothing of the data."""
+        batch = replay.batch(self._windows(*self.fields.names), seed, 0)
         # What is prepared after this is drawn as if this had not been.
         with preserve_random_state(self.device), self.autocast():
             divergence = float(self.model.loss(batch)[1]["kl"])
         if divergence < COLLAPSED:
             warnings.warn(
                 f"The model's posterior says hardly more than its prior: a KL divergence of "
-                f"{divergence:.2g} nats. Its latents ignore the images, and no policy can learn "
-                "much on them. Train the model longer, or with model.free_nats of 1 or more."
+                f"{divergence:.2g} nats. Its latents ignore what is observed, and no policy can "
+                "learn much on them. Train the model longer, or with model.free_nats of 1 or more."
             )
 
     @torch.no_grad()
@@ -144,7 +155,12 @@ class WorldModelLearner:
         for start in range(0, replay.rows, CACHED_TOGETHER):
             stop = min(start + CACHED_TOGETHER, replay.rows)
             with self.autocast():
-                encoded = self.model.encode(replay.read(IMAGE, start, stop))
+                encoded = self.model.encode(
+                    {
+                        name: replay.read(OBSERVATION + name, start, stop)
+                        for name in self.fields.names
+                    }
+                )
             if encodings is None:
                 encodings = encoded.new_empty(replay.rows, encoded.shape[-1])
             encodings[start:stop] = encoded
@@ -160,8 +176,7 @@ class WorldModelLearner:
 
     def _embeddings(self, batch: SequenceBatch) -> Float[Tensor, "batch time feature"]:
         if self.encodings is None:
-            encoded: Tensor = self.model.encode(batch.observations["image"])
-            return encoded
+            return self.model.encode(batch.observations)
         found = self.encodings.index_select(0, batch.rows.flatten())
         return found.reshape(*batch.rows.shape, -1)
 
@@ -171,6 +186,10 @@ class WorldModelLearner:
         """
         if self.config.model_run is not None and self.model_source is None:
             raise missing_model(self.config.model_run, self.config.model_run_step)
+
+    def rollout_model(self) -> LoggedRollouts:
+        """Return the model as vrl-theory judges it."""
+        return LoggedRollouts(self.model)
 
     def policy_from(self, act: Callable[[Tensor], Tensor]) -> RecurrentPolicy:
         """Return the policy that acts by `act`, from features to actions, on inferred states.
@@ -182,7 +201,6 @@ class WorldModelLearner:
         return RecurrentPolicy(
             model=self.model,
             act_on=act if self.config.steps else refuse_to_act,
-            image_shape=self.image_shape,
             action_size=self.action_size,
             latent=self.config.evaluation_latent,
             device=self.device,
@@ -197,7 +215,8 @@ class WorldModelLearner:
         return state | {"model_optimiser": self.model_optimiser.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a `state_dict`."""
+        """Continue from a `state_dict`; raises `VRLError` for one of other observation fields."""
+        require_weights_of(self.fields, self.model.state_dict(), state["model"])
         self.model.load_state_dict(state["model"])
         if self.config.model_run is not None:
             self.model_source = ModelSource(**state["model_source"])

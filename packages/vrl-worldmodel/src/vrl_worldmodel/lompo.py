@@ -93,8 +93,8 @@ class LOMPO(WorldModelLearner):
     def prepare_agent(self, replay: Replay, seed: int) -> None:
         """Freeze the model, infer the latents of all episodes, and make room for rollouts."""
         self.freeze_and_cache(replay, seed)
-        images = not self.config.cache_encodings
-        self.latents = latents_of_episodes(replay, self.posterior_states, images=images)
+        needed = () if self.config.cache_encodings else self.fields.names
+        self.latents = latents_of_episodes(replay, self.posterior_states, observations=needed)
         self._replay, self._seed = replay, mix(seed)
         if self.imagined is None and self.imagined_count:
             self.imagined = self._empty_buffer(sum(steps for _, steps in replay.episodes))

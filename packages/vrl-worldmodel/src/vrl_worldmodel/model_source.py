@@ -14,6 +14,7 @@ from vrl_core.checkpoint import checkpoints, load_checkpoint
 from vrl_core.config import from_data, load_yaml
 from vrl_core.episodes import DataSpec
 from vrl_core.errors import VRLError
+from vrl_core.observations import choose_fields, narrowed
 from vrl_core.registry import Registry
 from vrl_core.run_folder import CONFIG, RunFolder
 from vrl_worldmodel.config import WorldModelConfig
@@ -32,7 +33,7 @@ TRAINING = frozenset(
 )
 """Settings of a model's training. Any of them may differ: the trained model is the same."""
 OF_DATA = ("task", "action_size", "render_quality", "action_repeat")
-"""What the data of both runs must agree in, beside the images' size."""
+"""What the data of both runs must agree in, beside the observations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +61,15 @@ def load_model(
 
     Raises `VRLError` when there is no run or no such checkpoint, it has no world model or has not
     trained it to the end (unless `at` names a checkpoint), or the model is of other sizes, or of
-    data of another task or with other images or actions.
+    data of another task or with other observations or actions. Those of `spec` are all that the
+    model is to read.
     """
     run = RunFolder(folder)
     algorithm = _algorithm(run)
-    _require_agreement(run, _model_config(run, algorithm), config, spec)
+    model = _model_config(run, algorithm)
+    theirs = run.spec()
+    fields = choose_fields(theirs, algorithm.get("observations"), "model_run")
+    _require_agreement(run, model, config, narrowed(theirs, fields), spec)
     step, state = _newest(run, algorithm) if at is None else _at(run, at)
     facts = run.facts()
     source = ModelSource(
@@ -117,10 +122,16 @@ def _model_config(run: RunFolder, algorithm: Mapping[str, Any]) -> WorldModelCon
 
 
 def _require_agreement(
-    run: RunFolder, theirs: WorldModelConfig, mine: WorldModelConfig, spec: DataSpec
+    run: RunFolder,
+    theirs: WorldModelConfig,
+    mine: WorldModelConfig,
+    their_data: DataSpec,
+    my_data: DataSpec,
 ) -> None:
-    other = run.spec()
-    differences = [*_differences_of_models(theirs, mine), *_differences_of_data(other, spec)]
+    differences = [
+        *_differences_of_models(theirs, mine),
+        *_differences_of_data(their_data, my_data),
+    ]
     if differences:
         words = "; ".join(
             f"{name} is {there} there and {here} here" for name, there, here in differences
@@ -142,9 +153,13 @@ def _differences_of_models(
 
 
 def _differences_of_data(theirs: DataSpec, mine: DataSpec) -> Iterator[tuple[str, Any, Any]]:
-    there, here = (spec.observations["image"].shape for spec in (theirs, mine))
+    there, here = (tuple(sorted(spec.observations)) for spec in (theirs, mine))
     if there != here:
-        yield "the images' (height, width, channel)", there, here
+        yield "the observations (--observations)", ", ".join(there), ", ".join(here)
+    for field in sorted({*there} & {*here}):
+        shape, wanted = theirs.observations[field].shape, mine.observations[field].shape
+        if shape != wanted:
+            yield f"the shape of {field!r}", shape, wanted
     for name in OF_DATA:
         other, own = getattr(theirs, name), getattr(mine, name)
         if other != own:

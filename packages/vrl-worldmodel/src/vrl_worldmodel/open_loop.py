@@ -7,15 +7,16 @@ drawn for each step as in training (V-D4RL, Appendices C.1 and F.3; Hafner et al
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from vrl_core.errors import VRLError
+from vrl_core.protocols import Observations
 from vrl_core.store import Store
 from vrl_worldmodel.world_model import WorldModel
 
@@ -95,26 +96,33 @@ def draw_clips(
     ]
 
 
-def read_clips(store: Store, clips: list[Clip]) -> tuple[np.ndarray, np.ndarray]:
-    """Return images `(clip, time, height, width, channel)` and actions `(clip, time-1, action)`."""
-    images, actions = [], []
+def read_clips(
+    store: Store, clips: list[Clip], fields: Sequence[str]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return observations `(clip, time, ...)` and actions `(clip, time-1, action)`."""
+    shown: dict[str, list[np.ndarray]] = {name: [] for name in fields}
+    actions = []
     for clip in clips:
         episode = store[clip.episode]
         stop = clip.start + clip.length
-        images.append(episode.observations["image"][clip.start : stop])
+        for name, rows in shown.items():
+            rows.append(episode.observations[name][clip.start : stop])
         actions.append(episode.actions[clip.start : stop - 1])
-    return np.stack(images), np.stack(actions)
+    return {name: np.stack(rows) for name, rows in shown.items()}, np.stack(actions)
 
 
 @torch.no_grad()
 def open_loop(
     model: WorldModel,
-    images: UInt8[Tensor, "clip time height width channel"],
-    action: Float[Tensor, "clip time-1 action"],
+    observations: Observations,
+    action: Float[Tensor, "clip step action"],
     context: int,
 ) -> OpenLoop:
-    """Reconstruct every frame, and imagine those after the first `context` without seeing them."""
-    observed = model.infer(model.encode(images), action).states
+    """Reconstruct every frame, and imagine those after the first `context` without seeing them.
+
+    The frames are the main camera's; raises `VRLError` for a model without images.
+    """
+    observed = model.infer(model.encode(observations), action).states
     state = observed.apply(lambda part: part[:, context - 1])
     imagined = []
     for step in range(context - 1, action.shape[1]):
@@ -124,7 +132,9 @@ def open_loop(
         model.decode(features).clamp(0, 1)
         for features in (observed.features, torch.stack(imagined, 1))
     )
-    return OpenLoop(images.float() / 255, reconstruction, imagination)
+    assert model.fields.main_camera is not None  # or nothing would have been decoded
+    truth = observations[model.fields.main_camera].float() / 255
+    return OpenLoop(truth, reconstruction, imagination)
 
 
 def roll_out(
@@ -133,11 +143,10 @@ def roll_out(
     """Yield the frames of all clips, a few clips at a time."""
     device = next(model.parameters()).device
     for first in range(0, len(clips), CLIPS_AT_ONCE):
-        images, action = (
-            torch.from_numpy(each).to(device)
-            for each in read_clips(store, clips[first : first + CLIPS_AT_ONCE])
-        )
-        yield open_loop(model, images, action, context)
+        chosen = clips[first : first + CLIPS_AT_ONCE]
+        shown, action = read_clips(store, chosen, model.fields.names)
+        observations = {name: torch.from_numpy(rows).to(device) for name, rows in shown.items()}
+        yield open_loop(model, observations, torch.from_numpy(action).to(device), context)
 
 
 def pixel_errors(frames: OpenLoop) -> PixelErrors:

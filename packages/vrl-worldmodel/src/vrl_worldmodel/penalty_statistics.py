@@ -41,7 +41,7 @@ class StateValues:
     window: np.ndarray
     """The window of an episode that the state comes from; int64."""
     pixel_error: np.ndarray | None = None
-    """Mean squared error of the decoded predicted frame, of colours in [0, 1]."""
+    """Mean squared error of the main camera's decoded predicted frame, of colours in [0, 1]."""
     divergence: np.ndarray | None = None
     """KL divergence of the next posterior from the members' predictions, mean over members."""
 
@@ -68,7 +68,7 @@ def state_values(
     replay = Replay(store, device, placement="stream")
     parts: list[dict[str, Tensor]] = []
     for number, size in enumerate(_chunks(windows)):
-        request = Sequences(batch_size=size, length=steps, observations=("image",))
+        request = Sequences(batch_size=size, length=steps, observations=model.fields.names)
         batch = replay.batch(request, seed, number)
         assert isinstance(batch, SequenceBatch)  # what `Sequences` asks for
         parts.append(window_values(model, batch, penalties, errors=errors))
@@ -96,10 +96,10 @@ def window_values(
 ) -> dict[str, Tensor]:
     """Return `penalty/<name>` and, with `errors`, both errors of each state `(window, step)`.
 
-    The last observation of a window is only predicted.
+    The last observation of a window is only predicted. Raises `VRLError` when errors of a model
+    without images are asked for.
     """
-    images = batch.observations["image"]
-    observed = model.infer(model.encode(images), batch.action)
+    observed = model.infer(model.encode(batch.observations), batch.action)
     found: dict[str, list[Tensor]] = {f"penalty/{name}": [] for name in penalties}
     pixels = []
     for step in range(batch.action.shape[1]):
@@ -108,7 +108,7 @@ def window_values(
         for name, penalty in penalties.items():
             found[f"penalty/{name}"].append(penalty(prediction).float())
         if errors:
-            pixels.append(_pixel_error(model, following, images[:, step + 1]))
+            pixels.append(_pixel_error(model, following, batch, step + 1))
     values = {name: torch.stack(steps, 1) for name, steps in found.items()}
     if errors:
         values["pixel_error"] = torch.stack(pixels, 1)
@@ -134,9 +134,11 @@ def mean_divergence(model: WorldModel, deterministic: Tensor, posterior: Latent)
     ).mean(0)
 
 
-def _pixel_error(model: WorldModel, state: LatentState, images: Tensor) -> Tensor:
+def _pixel_error(model: WorldModel, state: LatentState, batch: SequenceBatch, time: int) -> Tensor:
     predicted = model.decode(state.features).clamp(0, 1)
-    return (predicted - images.float() / 255).square().mean((-3, -2, -1))
+    assert model.fields.main_camera is not None  # or nothing would have been decoded
+    truth = batch.observations[model.fields.main_camera][:, time]
+    return (predicted - truth.float() / 255).square().mean((-3, -2, -1))
 
 
 def _chunks(windows: int) -> list[int]:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from vrl_core.counter_rng import mix
-from vrl_core.images import images_of
 from vrl_worldmodel.rssm import LatentState
 from vrl_worldmodel.world_model import WorldModel
 
@@ -42,11 +41,15 @@ class RecurrentPolicy:
 
     model: WorldModel
     act_on: Callable[[Tensor], Tensor]
-    image_shape: tuple[int, int, int]
     action_size: int
     latent: Literal["sample", "mode"]
     device: torch.device
     autocast: Callable[[], AbstractContextManager[Any]]
+
+    @property
+    def observations(self) -> tuple[str, ...]:
+        """Names of the fields that it reads."""
+        return self.model.fields.names
 
     def start(self, environments: int) -> LatentMemory:
         """Return the memory of that many fresh episodes: a zero state and a zero action."""
@@ -59,12 +62,13 @@ class RecurrentPolicy:
     ) -> tuple[np.ndarray, LatentMemory]:
         """Choose actions, `(environments, action)` float32 in [-1, 1].
 
-        Of `observations` it reads `image`, `(environments, height, width, channel)` uint8.
-        Raises `VRLError` when the images are not like those of the training data.
+        Of `observations` it reads the model's fields. Raises `VRLError` when they are not like
+        those of the training data.
         """
-        image = images_of(observations, self.image_shape, state.environments)
+        shown = self.model.fields.of(observations, state.environments)
+        inputs = {name: torch.from_numpy(value).to(self.device) for name, value in shown.items()}
         with self.autocast():
-            embedding = self.model.encode(torch.from_numpy(image).to(self.device))
+            embedding = self.model.encode(inputs)
             latent = self._infer(embedding, state)
             action = self.act_on(latent.features).float().clamp(-1, 1)
         return action.cpu().numpy(), LatentMemory(latent, action, state.step + 1)

@@ -24,6 +24,7 @@ def check_algorithm(
     *,
     updates: int = 3,
     image_size: int | None = 64,
+    cameras: tuple[str, ...] = ("image",),
     state_size: int | None = None,
     steps: int = 60,
     seed: int = 0,
@@ -38,6 +39,7 @@ def check_algorithm(
         config: The algorithm, as small as it will go; a batch of 256 images is slow.
         updates: Updates of each phase, before and after the checkpoint.
         image_size: Height and width of the images; none for an algorithm on states.
+        cameras: Names of the image fields.
         state_size: Numbers in a state; none for an algorithm on images.
         steps: Steps of an episode; more than the algorithm's windows are long.
         seed: Seed of everything.
@@ -49,7 +51,11 @@ def check_algorithm(
     expect_pickles(config)
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
         store = tiny_data(
-            Path(folder) / "store", image_size=image_size, state_size=state_size, steps=steps
+            Path(folder) / "store",
+            image_size=image_size,
+            cameras=cameras,
+            state_size=state_size,
+            steps=steps,
         )
         trained = _build(config, store, seed)
         _check_phases(trained.phases)

@@ -34,6 +34,8 @@ class TinyDataset(DatasetConfig):
     """Steps of each episode."""
     image_size: int | None = 32
     """Height and width of the images; none leaves images out."""
+    cameras: tuple[str, ...] = ("image",)
+    """Names of the image fields; the noise of each is its own."""
     state_size: int | None = None
     """Numbers in a state, at least 2; none leaves states out."""
     action_size: int = 2
@@ -62,14 +64,15 @@ class TinyEpisodes:
         observations: dict[str, FieldSpec] = {}
         if self._config.image_size is not None:
             size = self._config.image_size
-            observations["image"] = FieldSpec((size, size, 3), "uint8")
+            for name in self._config.cameras:
+                observations[name] = FieldSpec((size, size, 3), "uint8")
         if self._config.state_size is not None:
             observations["state"] = FieldSpec((self._config.state_size,), "float32")
         return DataSpec(
             task="tiny",
             observations=observations,
             action_size=self._config.action_size,
-            render_quality="reference" if "image" in observations else None,
+            render_quality=None if self._config.image_size is None else "reference",
             behaviour="random",
             seed=self._config.seed,
             source="vrl_core.testing",
@@ -104,10 +107,11 @@ class TinyEpisodes:
         observations: dict[str, Any] = {}
         if self._config.image_size is not None:
             size = self._config.image_size
-            image = random.integers(0, 256, (rows, size, size, 3), dtype=np.uint8)
-            image[..., 0] = index
-            image[..., 1] = np.arange(rows)[:, None, None]
-            observations["image"] = image
+            for name in self._config.cameras:
+                image = random.integers(0, 256, (rows, size, size, 3), dtype=np.uint8)
+                image[..., 0] = index
+                image[..., 1] = np.arange(rows)[:, None, None]
+                observations[name] = image
         if self._config.state_size is not None:
             state = random.normal(size=(rows, self._config.state_size)).astype(np.float32)
             state[:, 0], state[:, 1] = index, np.arange(rows)
@@ -130,6 +134,7 @@ def tiny_data(
     episodes: int = 4,
     steps: int = 12,
     image_size: int | None = 32,
+    cameras: tuple[str, ...] = ("image",),
     state_size: int | None = None,
     action_size: int = 2,
     seed: int = 0,
@@ -141,6 +146,7 @@ def tiny_data(
         episodes=episodes,
         steps=steps,
         image_size=image_size,
+        cameras=cameras,
         state_size=state_size,
         action_size=action_size,
         seed=seed,
