@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import gymnasium
 import numpy as np
@@ -131,6 +132,8 @@ class TinyPolicy:
 @dataclass(frozen=True, kw_only=True)
 class CountingEnvironmentConfig(EnvironmentConfig):
     task: str | None = None
+    layout_settings: ClassVar[tuple[str, ...]] = ("size", "action_size", "interrupts")
+
     size: int = 16
     action_size: int = 2
     rendering: str = "fast"
