@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -285,6 +286,22 @@ def test_a_resumed_run_forgets_what_it_will_do_again(run, store, tmp_path):
     (folder / "theory_bound.jsonl").write_text('{"step": 3}\n')
     callback.on_start(folder)
     assert (folder / "theory_bound.jsonl").read_text() == ""
+
+
+def test_runs_of_one_label_are_told_apart_by_their_folders(run, store, registry, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "other")
+    command = Theory(
+        subject="bound",
+        runs=(run, tmp_path / "other"),
+        data=(store.path,),
+        horizon=2,
+        output=tmp_path / "theory",
+        json=True,
+    )
+    assert command.run(registry) == 0
+    bounds = json.loads(capsys.readouterr().out)["bounds"]
+    names = [f"counter random seed 0 ({name})" for name in (run.name, "other") for _ in range(2)]
+    assert [bound["label"] for bound in bounds] == names
 
 
 def test_the_command_judges_every_checkpoint(run, store, registry, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from vrl_theory.empirical import EmpiricalBound, empirical_bound, expert_penalti
 from vrl_theory.judged_run import (
     JudgedRun,
     build_penalty,
+    distinct_labels,
     judged_steps,
     load_judged,
     require_same_kind,
@@ -46,12 +48,15 @@ def report_bounds(command: Theory, registry: Registry) -> int:
     """Judge every checkpoint of every run on every store, and write and print what was found."""
     device = choose_device(command.device)
     stores = [Store.open(path) for path in command.data]
-    bounds = [
-        bound
+    found = [
+        (bound, folder)
         for folder in command.runs
         for step in judged_steps(folder)
         for bound in _bounds(folder, step, stores, command, registry, device)
     ]
+    labels = distinct_labels([(bound.label, folder) for bound, folder in found])
+    pairs = zip(found, labels, strict=True)
+    bounds = [replace(bound, label=label) for (bound, _), label in pairs]
     folder = command.output or command.runs[0] / "theory"
     publish(
         folder,

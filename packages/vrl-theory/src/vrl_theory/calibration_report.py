@@ -15,6 +15,7 @@ from vrl_core.store import Store
 from vrl_theory.calibration import Calibration, calibrate
 from vrl_theory.judged_run import (
     build_penalty,
+    distinct_labels,
     judged_steps,
     load_judged,
     named_penalty,
@@ -64,18 +65,21 @@ def report_calibration(command: Theory, registry: Registry) -> int:
     """Calibrate each penalty of each run's newest model on each store; write and print it."""
     device = choose_device(command.device)
     stores = [Store.open(path) for path in command.data]
-    found = [
-        judged
+    judged = [
+        (each, folder)
         for folder in command.runs
         for store in stores
-        for judged in _judged(folder, store, command, registry, device)
+        for each in _judged(folder, store, command, registry, device)
     ]
+    labels = distinct_labels([(each.label, folder) for each, folder in judged])
+    pairs = zip(judged, labels, strict=True)
+    found = [replace(each, label=label) for (each, _), label in pairs]
     folder = command.output or command.runs[0] / "theory"
     publish(
         folder,
         "calibration",
-        [HEADER, *(line for judged in found for line in _lines(judged))],
-        {"seed": command.seed, "calibrations": [judged.to_data() for judged in found]},
+        [HEADER, *(line for each in found for line in _lines(each))],
+        {"seed": command.seed, "calibrations": [each.to_data() for each in found]},
         title="Penalties against the true error of one more step",
         as_json=command.json,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -54,6 +54,20 @@ class JudgedRun:
         lines = RunFolder(self.folder).evaluations.read()
         known = [line for line in lines if line["step"] <= self.step]
         return float(np.mean(known[-1]["returns"])) if known else None
+
+
+def distinct_labels(labelled: Sequence[tuple[str, Path]]) -> list[str]:
+    """Return the labels of runs; where several folders have the same one, with the folder's name.
+
+    Runs of one seed may differ in any setting, such as the penalty.
+    """
+    folders: dict[str, set[Path]] = {}
+    for label, folder in labelled:
+        folders.setdefault(label, set()).add(folder)
+    return [
+        f"{label} ({folder.name})" if len(folders[label]) > 1 else label
+        for label, folder in labelled
+    ]
 
 
 def judged_steps(folder: Path) -> list[int]:

@@ -220,7 +220,7 @@ def warn_of_large_rewards(
         warnings.warn(
             f"The rewards' deviation, {rewards:.3g}, is {rewards / states:.3g} times that of the "
             f"states, {states:.3g} at most: the dynamics will learn rewards alone. Make the data "
-            "anew with smaller ones, such as `vrl data collect --task hiv --reward-scale 1e-4`."
+            "anew with smaller ones, such as `vrl data collect --task hiv --reward-scale 1e-6`."
         )
 
 
