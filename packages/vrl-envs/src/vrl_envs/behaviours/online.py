@@ -149,8 +149,9 @@ class OnlineRun:
         terminated = truncated = False
         size = self.replay.actions.shape[1]
         while not (terminated or truncated):
-            uniform_action = self.rng.uniform(-1, 1, size).astype(np.float32) if uniform else None
-            actions.append(self.act(observation) if uniform_action is None else uniform_action)
+            action = self.rng.uniform(-1, 1, size) if uniform else self.act(observation)
+            # Halves hold executed actions exactly, so that a shipped replay is no more than them.
+            actions.append(action.astype(np.float16).astype(np.float32))
             observation, reward, terminated, truncated, info = self.environment.step(actions[-1])
             observations.append(observation)
             rewards.append(reward)
