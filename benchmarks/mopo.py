@@ -41,7 +41,11 @@ STATES, ACTIONS, LENGTH, HORIZON = 17, 6, 1_000, 5
 PUBLIC = {"dynamics": 61.0, "rollouts": 21_400.0, "policy": 113.0}
 """Updates or transitions a second of OfflineRL-Kit on two threads."""
 PUBLIC_MEGABYTES = 2_100.0
-VARIANTS = {"straightforward": "straightforward", "vrl": "VRL as it runs"}
+VARIANTS = {
+    "straightforward": "straightforward",
+    "vrl": "VRL as it runs",
+    "bfloat16": "VRL, --precision bfloat16",
+}
 UNITS = {"dynamics": "steps/s", "rollouts": "transitions/s", "policy": "updates/s", "whole": ""}
 WARM_UP = 3
 
@@ -118,7 +122,7 @@ def measure_work(
     options = ["--child", work, variant, str(store), "--device", arguments.device]
     options += ["--updates", str(arguments.updates), "--rollouts", str(arguments.rollouts)]
     started = time.perf_counter()
-    taken = run_process(__file__, options, allocator=variant == "vrl")
+    taken = run_process(__file__, options, allocator=variant != "straightforward")
     print(
         f"{work}, {VARIANTS[variant]}: {time.perf_counter() - started:.0f} s",
         file=sys.stderr,
@@ -137,9 +141,10 @@ def measure_here(
     store = Store.open(folder)
     if variant == "straightforward":
         return measure_straightforward(work, store, arguments, device)
-    learner = MOPOConfig(rollouts=arguments.rollouts, rollout_length=HORIZON).build(
-        store.spec, device
-    )
+    config = MOPOConfig(rollouts=arguments.rollouts, rollout_length=HORIZON)
+    if variant == "bfloat16":
+        config = dataclasses.replace(config, precision="bfloat16")
+    learner = config.build(store.spec, device)
     return WORKS[work](learner, Replay(store, device), arguments, device)
 
 

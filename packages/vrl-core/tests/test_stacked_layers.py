@@ -92,6 +92,29 @@ def test_without_gradients_the_values_are_the_same(activation: Activation, outpu
     assert torch.equal(value, before)  # what is done in place is done to no input
 
 
+def test_only_layers_in_between_are_rounded():
+    value = torch.randn(2, 64, 3, requires_grad=True)
+    three = (*SIZES[:1], 8, 8, 2)
+    for sizes, rounded in (((3, 8, 2), False), (three, True)):
+        some, other = parameters(2, sizes)
+        weights, biases = ([e.detach().float().requires_grad_() for e in p] for p in (some, other))
+        asked = [value, *weights, *biases]
+        exact, found = (
+            stacked_layers(value, weights, biases, "silu", inner)
+            for inner in (torch.float32, torch.bfloat16)
+        )
+        assert found.dtype == torch.float32
+        assert torch.equal(exact, found) != rounded
+        torch.testing.assert_close(found, exact, rtol=0.02, atol=0.05)
+        with torch.no_grad():
+            without = stacked_layers(value, weights, biases, "silu", torch.bfloat16)
+        torch.testing.assert_close(without, found, rtol=1e-2, atol=1e-2)
+        wanted, given = (torch.autograd.grad(y.square().sum(), asked) for y in (exact, found))
+        for one, another in zip(wanted, given, strict=True):
+            assert another.dtype == torch.float32
+            assert float((one - another).norm() / one.norm()) < 0.02
+
+
 def test_only_what_is_asked_for_gets_a_gradient():
     weights, biases = parameters(2, SIZES)
     frozen = [[each.detach() for each in some] for some in (weights, biases)]

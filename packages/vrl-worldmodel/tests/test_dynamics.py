@@ -50,6 +50,24 @@ def member_outputs(ensemble: ProbabilisticEnsemble, member: int, inputs: np.ndar
     )
 
 
+def test_bfloat16_rounds_the_inner_layers_alone():
+    torch.manual_seed(0)
+    short = ProbabilisticEnsemble(CONFIG, STATE, ACTION, torch.bfloat16)
+    exact = make_ensemble()
+    inputs, targets = make_batch()
+    losses = []
+    for ensemble in (short, exact):
+        loss, _ = ensemble.loss(inputs, targets)
+        loss.backward()
+        assert all(value.grad.dtype == torch.float32 for value in ensemble.parameters())
+        losses.append(loss.detach())
+    assert losses[0] != losses[1]
+    torch.testing.assert_close(*losses, rtol=0.01, atol=0)
+    for one, other in zip(short.parameters(), exact.parameters(), strict=True):
+        assert torch.equal(one, other)
+        torch.testing.assert_close(one.grad, other.grad, rtol=0.05, atol=0.05)
+
+
 def test_one_product_for_all_members_equals_a_loop_over_them():
     ensemble, (inputs, _) = make_ensemble(), make_batch()
     mean, log_variance = ensemble.outputs(inputs)

@@ -19,67 +19,94 @@ Activation = Literal["relu", "silu"]
 
 
 def stacked_layers(
-    value: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], activation: Activation
+    value: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    activation: Activation,
+    inner: torch.dtype = torch.float32,
 ) -> Tensor:
     """Apply affine layers with an activation after all but the last.
 
+    All but the first and the last, which see the data's own numbers, multiply in `inner` where
+    that is bfloat16; gradients of weights and biases have the weights' own precision.
     First derivatives only: a second raises `RuntimeError`.
     """
+    precisions = _precisions(value.dtype, len(weights), inner)
     if torch.is_grad_enabled():
         output = _StackedLayers.apply(  # type: ignore[no-untyped-call]
-            activation, value, *weights, *biases
+            activation, precisions, value, *weights, *biases
         )
         return cast("Tensor", output)
     if value.device.type == "cpu":
-        return _by_member(value, weights, biases, activation)
+        return _by_member(value, weights, biases, activation, precisions)
     for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        value = _affine(value, weight, bias)
+        precision = precisions[number]
+        value = _affine(value.to(precision), weight.to(precision), bias.to(precision))
         if number < len(weights) - 1:
             value = _IN_PLACE[activation](value)
     return value
+
+
+def _precisions(own: torch.dtype, layers: int, inner: torch.dtype) -> tuple[torch.dtype, ...]:
+    """Return in what each layer multiplies: those in between in `inner`, if it is a shorter one."""
+    between = inner if inner.itemsize < own.itemsize == torch.float32.itemsize else own
+    return tuple(between if 0 < number < layers - 1 else own for number in range(layers))
 
 
 class _StackedLayers(torch.autograd.Function):
     """The layers with what their gradients need: inputs of layers, and of activations if asked."""
 
     @staticmethod
-    def forward(ctx: Any, activation: Activation, value: Tensor, *parameters: Tensor) -> Tensor:
-        layers = len(parameters) // 2
-        inputs, raw = [value], []
-        for number in range(layers):
-            value = _affine(value, parameters[number], parameters[layers + number])
+    def forward(
+        ctx: Any,
+        activation: Activation,
+        precisions: tuple[torch.dtype, ...],
+        value: Tensor,
+        *parameters: Tensor,
+    ) -> Tensor:
+        layers = len(precisions)
+        used: list[Tensor] = []
+        inputs: list[Tensor] = []
+        raw: list[Tensor] = []
+        for number, precision in enumerate(precisions):
+            value = value.to(precision)
+            used.append(parameters[number].to(precision))
+            inputs.append(value)
+            value = _affine(value, used[-1], parameters[layers + number].to(precision))
             if number < layers - 1:
                 if activation == "silu":
                     raw.append(value)
                     value = torch.nn.functional.silu(value)
                 else:
                     value = value.relu_()
-                inputs.append(value)
-        ctx.activation, ctx.layers = activation, layers
-        ctx.save_for_backward(*parameters[:layers], *inputs, *raw)
+        ctx.activation, ctx.precisions = activation, precisions
+        ctx.own = [parameter.dtype for parameter in parameters]
+        ctx.save_for_backward(*used, *inputs, *raw)
         return value
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        layers = ctx.layers
+        layers = len(ctx.precisions)
         saved = ctx.saved_tensors
         weights, inputs, raw = saved[:layers], saved[layers : 2 * layers], saved[2 * layers :]
-        wanted = ctx.needs_input_grad[2:]
+        wanted = ctx.needs_input_grad[3:]
         of_weights: list[Tensor | None] = [None] * layers
         of_biases: list[Tensor | None] = [None] * layers
         of_input: Tensor | None = gradient
         for number in reversed(range(layers)):
             if wanted[number]:
-                of_weights[number] = _of_weight(inputs[number], gradient)
+                of_weight = _of_weight(inputs[number], gradient)
+                of_weights[number] = of_weight.to(ctx.own[number])
             if wanted[layers + number]:
-                of_biases[number] = gradient.sum(1, keepdim=True)
-            below = bool(number) or ctx.needs_input_grad[1]
+                of_biases[number] = gradient.sum(1, keepdim=True, dtype=ctx.own[layers + number])
+            below = bool(number) or ctx.needs_input_grad[2]
             of_input = _of_value(gradient, weights[number]) if below else None
             if number and of_input is not None:
                 before = raw[number - 1] if raw else inputs[number]
-                gradient = _DERIVATIVES[ctx.activation](of_input, before)
-        return None, of_input, *of_weights, *of_biases
+                gradient = _DERIVATIVES[ctx.activation](of_input.to(before.dtype), before)
+                gradient = gradient.to(ctx.precisions[number - 1])
+        return None, None, of_input, *of_weights, *of_biases
 
 
 def _affine(value: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -124,7 +151,11 @@ def _product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _by_member(
-    value: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], activation: Activation
+    value: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    activation: Activation,
+    precisions: Sequence[torch.dtype],
 ) -> Tensor:
     """Apply all layers to one member after the other: what a layer writes, the next finds cached.
 
@@ -134,8 +165,12 @@ def _by_member(
     output = value.new_empty((members, batch, weights[-1].shape[-1]))
     for member in range(members):
         each = value[member]
-        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-            each = _IN_PLACE[activation](torch.addmm(bias[member], each, weight[member]))
+        for weight, bias, precision in zip(weights[:-1], biases[:-1], precisions, strict=False):
+            found = torch.addmm(
+                bias[member].to(precision), each.to(precision), weight[member].to(precision)
+            )
+            each = _IN_PLACE[activation](found)
+        each = each.to(precisions[-1])
         weight, bias = weights[-1][member], biases[-1][member]
         if weight.shape[1] == 1:
             output[member, :, 0] = torch.mv(each, weight[:, 0]) + bias

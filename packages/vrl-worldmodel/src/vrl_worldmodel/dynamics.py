@@ -77,8 +77,16 @@ class ProbabilisticEnsemble(nn.Module):
     input_mean: Tensor
     input_std: Tensor
 
-    def __init__(self, config: DynamicsConfig, state_size: int, action_size: int) -> None:
+    def __init__(
+        self,
+        config: DynamicsConfig,
+        state_size: int,
+        action_size: int,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
+        self.precision = precision
+        """What the layers between the first and the last multiply in."""
         self.state_size = state_size
         self.members = config.members
         self.bound_weight = config.bound_weight
@@ -131,7 +139,7 @@ class ProbabilisticEnsemble(nn.Module):
             *(layer.bias for layer in hidden),
             torch.cat((mean_head.bias, variance_head.bias), -1),
         ]
-        mean, raw = stacked_layers(inputs, weights, biases, "silu").chunk(2, -1)
+        mean, raw = stacked_layers(inputs, weights, biases, "silu", self.precision).chunk(2, -1)
         return mean, self.bounded(raw)
 
     def bounded(

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vrl_core.device import resolve_precision
 from vrl_core.episodes import DataSpec
 from vrl_core.protocols import Metrics, Phase, SequenceBatch, Sequences
 from vrl_core.replay import Replay
@@ -57,7 +58,12 @@ class MOPO:
         self.uniform = config.rollout_actions == "uniform" or (
             config.rollout_actions == "task" and acts_uniformly(spec.task)
         )
-        ensemble = ProbabilisticEnsemble(config.dynamics, self.state_size, self.action_size)
+        ensemble = ProbabilisticEnsemble(
+            config.dynamics,
+            self.state_size,
+            self.action_size,
+            resolve_precision(config.precision, device),
+        )
         self.trainer = DynamicsTrainer(config.dynamics, ensemble.to(device), device)
         self.dynamics_source: ModelSource | None = None
         """Where the ensemble was trained, if not here."""
