@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, hookimpl
+from vrl_envs.adroit_config import Adroit, AdroitDataset
 from vrl_envs.config import DMC, DMCDataset
 from vrl_envs.gym_mujoco_config import GymMuJoCo, GymMuJoCoDataset
 from vrl_envs.hiv_config import HIV, HIVDataset
@@ -20,7 +21,13 @@ from vrl_envs.relabelling_config import Relabelled
 @hookimpl
 def vrl_environments() -> Mapping[str, type[EnvironmentConfig]]:
     """Name the environments."""
-    return {"dmc": DMC, "gym-mujoco": GymMuJoCo, "hiv": HIV, "metaworld": MetaWorld}
+    return {
+        "dmc": DMC,
+        "gym-mujoco": GymMuJoCo,
+        "hiv": HIV,
+        "metaworld": MetaWorld,
+        "adroit": Adroit,
+    }
 
 
 @hookimpl
@@ -31,6 +38,7 @@ def vrl_datasets() -> Mapping[str, type[DatasetConfig]]:
         "gym-mujoco": GymMuJoCoDataset,
         "hiv": HIVDataset,
         "metaworld": MetaWorldDataset,
+        "adroit": AdroitDataset,
         "v-d4rl": VD4RL,
         "lompo": LOMPO,
         "d5rl": D5RL,

@@ -33,6 +33,11 @@ def d4rl_references(task: str) -> ReferenceReturns | None:
     return D4RL_REFERENCES.get(task)
 
 
+def adroit_references(task: str) -> ReferenceReturns | None:
+    """Return D4RL's returns for a task of the Adroit hand, such as `adroit_pen`."""
+    return d4rl_references(task.removeprefix("adroit_"))
+
+
 def references(task: str) -> ReferenceReturns | None:
     """Return the mean returns at which a task's normalised score is 0 and 100, if published."""
     return REFERENCES.get(task)
