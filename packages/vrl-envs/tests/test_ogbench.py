@@ -160,6 +160,13 @@ def test_bad_settings_are_explained(settings, message):
         OGBench(**settings)
 
 
+def test_without_a_way_to_draw_states_work_and_images_are_refused(monkeypatch):
+    monkeypatch.setenv("MUJOCO_GL", "off")
+    assert environment().reset(seed=0)[0].shape == (2,)
+    with pytest.raises(VRLError, match="MUJOCO_GL=off switches drawing off"):
+        OGBench(task="antmaze_medium_task1").build()
+
+
 @pytest.mark.parametrize(
     ("found", "message"),
     [

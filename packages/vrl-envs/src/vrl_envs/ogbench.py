@@ -15,6 +15,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from vrl_envs.graphics import require_backend
 from vrl_envs.ogbench_config import OGBench
 from vrl_envs.ogbench_tasks import has_arm, identifier
 from vrl_envs.rendering import SharedRenderer
@@ -45,6 +46,8 @@ class OGBenchEnvironment(gymnasium.Env[Any, Any]):
 
         Raises `VRLError` when nothing can draw.
         """
+        if config.observation != "state":
+            require_backend()  # before OGBench finds out in its own words
         self.config = config
         self.render_mode = "rgb_array"
         self.inner = load_task(config, collecting=collecting)

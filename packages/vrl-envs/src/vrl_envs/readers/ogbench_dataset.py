@@ -18,6 +18,7 @@ import numpy as np
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_envs.collection import check_index, environment_data
+from vrl_envs.config import Observation
 from vrl_envs.ogbench_config import OGBench
 from vrl_envs.ogbench_rewards import rewards_of
 from vrl_envs.ogbench_tasks import DATA_TYPES, ENVIRONMENTS, SUPPORTED, canonical_task
@@ -91,7 +92,7 @@ class OGBenchFile:
     def _describe(self, config: OGBenchFiles) -> DataSpec:
         columns = self._file.columns
         images = is_image(columns["observations"])
-        seen = "pixels" if images else "state"
+        seen: Observation = "pixels" if images else "state"
         size = columns["observations"].shape[1] if images else 64
         environment = OGBench(task=self._task, size=size, observation=seen)
         dtype = "uint8" if images else "float32"
