@@ -114,7 +114,7 @@ def _rows(table: Any, part: Part) -> np.ndarray:
 def _found(infos: Any) -> np.ndarray | None:
     if not isinstance(infos, h5py.Group) or not isinstance(infos.get("success"), h5py.Dataset):
         return None
-    return np.asarray(infos["success"][()])
+    return _if_numbers(np.asarray(infos["success"][()]))
 
 
 class ArrowEpisodes:
@@ -191,4 +191,8 @@ def _told(infos: Any) -> np.ndarray | None:
         return None
     values = infos.field("success")
     numbers = values.flatten() if hasattr(values.type, "list_size") else values
-    return np.asarray(numbers.to_numpy(zero_copy_only=False))
+    return _if_numbers(np.asarray(numbers.to_numpy(zero_copy_only=False)))
+
+
+def _if_numbers(values: np.ndarray) -> np.ndarray | None:
+    return values if values.dtype.kind in "biuf" else None
