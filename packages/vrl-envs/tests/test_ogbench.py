@@ -129,13 +129,13 @@ def test_images_of_the_arm_are_ogbenchs_and_a_seed_fixes_them():
 
 
 def test_a_seed_fixes_frames_whatever_came_before():
-    seen = {"observation": "pixels", "rendering": "fast", "size": 16}
+    seen = {"observation": "pixels", "rendering": "fast", "size": 32}
     env = environment("antmaze_medium_task1", **seen)
-    frames = rollout(env, 1, steps=2)
+    frames = rollout(env, 1)
     rollout(env, 2, steps=1)
-    np.testing.assert_array_equal(rollout(env, 1, steps=2), frames)
+    np.testing.assert_array_equal(rollout(env, 1), frames)
     again = environment("antmaze_medium_task1", **seen)
-    np.testing.assert_array_equal(rollout(again, 1, steps=2), frames)
+    np.testing.assert_array_equal(rollout(again, 1), frames)
     assert (frames[0] != frames[-1]).any()
     for each in (env, again):
         each.close()

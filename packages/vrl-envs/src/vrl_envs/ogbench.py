@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -159,11 +160,29 @@ def load_task(config: OGBench, *, collecting: bool) -> Any:
     create: Any = getattr(importlib.import_module(module), name)
     if has_arm(config.task):
         return load_arm(create, settings)
-    inner = create(**settings)
-    if images:
-        inner.custom_renderer.close()
-        inner.render = lambda: _NO_IMAGE
+    return load_maze(create, settings) if images else create(**settings)
+
+
+def load_maze(create: Any, settings: dict[str, Any]) -> Any:
+    """Create a maze seen as images, without the renderer that OGBench makes with it."""
+    home: Any = importlib.import_module(create.__module__)
+    real = home.mujoco
+    home.mujoco = SimpleNamespace(Renderer=_NoRenderer, MjvCamera=real.MjvCamera)
+    try:
+        inner = create(**settings)
+    finally:
+        home.mujoco = real
+    inner.render = lambda: _NO_IMAGE
     return inner
+
+
+class _NoRenderer:
+    """In place of `mujoco.Renderer`: draws nothing."""
+
+    def __init__(self, *_model: Any, **_size: Any) -> None: ...
+    def update_scene(self, *_data: Any, **_camera: Any) -> None: ...
+    def render(self) -> np.ndarray:
+        return _NO_IMAGE
 
 
 def load_arm(create: type, settings: dict[str, Any]) -> Any:
