@@ -110,6 +110,18 @@ def test_images_of_a_maze_are_ogbenchs_bit_for_bit():
     env.close()
 
 
+def test_videos_of_tasks_without_images_are_ogbenchs_own_view():
+    env = environment()
+    env.reset(seed=1)
+    name = identifier("pointmaze_medium_task1", images=False)
+    theirs = gymnasium.make(name, width=64, height=64).unwrapped
+    theirs.reset(seed=1)
+    theirs.set_state(env.inner.data.qpos, env.inner.data.qvel)
+    np.testing.assert_array_equal(env.render(), theirs.render())
+    theirs.custom_renderer.close()
+    env.close()
+
+
 @pytest.mark.filterwarnings("ignore:.*precision lowered")  # OGBench's own spaces
 def test_images_of_the_arm_are_ogbenchs_and_a_seed_fixes_them():
     task = "cube_single_task1"

@@ -19,7 +19,7 @@ from gymnasium import spaces
 from vrl_envs.graphics import require_backend
 from vrl_envs.ogbench_config import OGBench
 from vrl_envs.ogbench_tasks import has_arm, identifier
-from vrl_envs.rendering import SharedRenderer
+from vrl_envs.rendering import FreeCamera, SharedRenderer
 
 # After rendering, which chooses the way of drawing before MuJoCo is imported.
 import ogbench  # noqa: F401 isort: skip - registers its environments
@@ -115,14 +115,13 @@ class OGBenchEnvironment(gymnasium.Env[Any, Any]):
 
     def _drawing(self) -> SharedRenderer:
         if self._renderer is None:
-            config, model = self.config, self.inner.model
-            name = "front_pixels" if self._family == "arm" else "back"
+            config, images = self.config, self.config.observation != "state"
             self._renderer = SharedRenderer(
                 # Tasks of an environment differ in what their states are, and share a model.
-                identifier(config.task, images=config.observation != "state", single_task=False),
-                model,
+                identifier(config.task, images=images, single_task=False),
+                self.inner.model,
                 config.size,
-                model.camera(name).id,
+                view(self.inner, self._family, images=images),
                 config.rendering,
             )
         return self._renderer
@@ -147,6 +146,17 @@ class OGBenchEnvironment(gymnasium.Env[Any, Any]):
         if self.config.observation == "state":
             return self.state()
         return {"image": self.render(), "state": self._own(self.state())}
+
+
+def view(inner: Any, family: str, *, images: bool) -> int | FreeCamera:
+    """Return OGBench's own camera: for observations, or for people where there are states alone."""
+    if family == "arm":
+        return int(inner.model.camera("front_pixels" if images else "front").id)
+    if images:
+        return int(inner.model.camera("back").id)
+    rows, columns = inner.maze_map.shape
+    middle = (2.0 * (columns - 3), 2.0 * (rows - 3), 0.0)
+    return FreeCamera(target=middle, distance=5.0 * (columns - 2), azimuth=90, elevation=-90)
 
 
 def load_task(config: OGBench, *, collecting: bool) -> Any:
