@@ -16,6 +16,7 @@ HEAVY = (
     "mujoco",
     "dm_control",
     "metaworld",
+    "ogbench",
     "h5py",
     "matplotlib",
     "huggingface_hub",

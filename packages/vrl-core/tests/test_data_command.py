@@ -260,8 +260,10 @@ def test_view_writes_beside_the_store(registry: Registry, counting_store: Store,
 def test_export_says_how_to_read_it(
     registry: Registry, counting_store: Store, minari_root: Path, capsys
 ):
-    words = ["--output", "out/count/good-v0"]
+    words = ["--output", "out/count/good-v0", "--data-format", "hdf5", "--jpeg"]
     assert main(["export", str(counting_store.path), *words], registry) == 0
+    metadata = json.loads(Path("out/count/good-v0/data/metadata.json").read_text())
+    assert (metadata["data_format"], metadata["jpeg_encoding"]) == ("hdf5", True)
     assert 'minari.load_dataset("count/good-v0")' in capsys.readouterr().out
 
 

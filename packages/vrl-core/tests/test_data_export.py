@@ -58,6 +58,19 @@ def test_large_noisy_images_are_not_compressed_with_loss(tmp_path: Path, minari_
     np.testing.assert_array_equal(dataset[0].observations["image"], noise)
 
 
+@pytest.mark.parametrize("data_format", ["arrow", "parquet"])
+def test_other_formats_hold_the_same(counting_store: Store, minari_root: Path, data_format: str):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    place = minari_place(counting_store.spec, None, "count/good-v0")
+    export_minari(counting_store, place, data_format=data_format)
+    dataset = minari.load_dataset("count/good-v0")
+    for ours, theirs in zip(counting_store, dataset.iterate_episodes(), strict=True):
+        for name, value in ours.observations.items():
+            np.testing.assert_array_equal(theirs.observations[name], value)
+        np.testing.assert_array_equal(theirs.actions, ours.actions)
+        np.testing.assert_array_equal(theirs.terminations, ours.terminations)
+
+
 def test_the_description_travels_along(counting_store: Store, minari_root: Path):
     folder = export_minari(counting_store, minari_place(counting_store.spec, None, None))
     metadata = json.loads((folder / "data" / "metadata.json").read_text())

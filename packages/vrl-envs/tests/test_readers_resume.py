@@ -9,6 +9,8 @@ import pytest
 
 from tiny_formats import write_d5rl, write_lompo, write_tensors
 from tiny_lerobot import write_v3
+from tiny_minari import write_images
+from tiny_ogbench import write_ogbench
 from tiny_vd4rl import write_npz
 from vrl_core.ingest import write_store
 from vrl_core.store import staging_folder
@@ -16,6 +18,8 @@ from vrl_core.store_manifest import read_journal
 from vrl_envs.readers.d5rl_config import D5RL
 from vrl_envs.readers.lerobot_config import LeRobot
 from vrl_envs.readers.lompo_config import LOMPO
+from vrl_envs.readers.minari_config import Minari
+from vrl_envs.readers.ogbench_config import OGBenchFiles
 from vrl_envs.readers.tdmpc2_config import TDMPC2
 from vrl_envs.readers.vd4rl_config import VD4RL
 
@@ -34,8 +38,20 @@ def configurations(root: Path):
         "d5rl": D5RL(path=str(root / "d5rl"), task="kettle"),
         "td-mpc2": TDMPC2(path=str(root / "tensors")),
         "lerobot": LeRobot(path=str(root / "lerobot")),
+        "ogbench": ogbench_files(root),
+        "minari": minari_files(root),
         "multitask": VD4RL(path=str(root / "multitask/walker_walk_random/64px")),
     }
+
+
+def ogbench_files(root: Path) -> OGBenchFiles:
+    path = root / "visual-antmaze-medium-navigate-v0.npz"
+    write_ogbench(path)
+    return OGBenchFiles(path=str(path), ends="recording")
+
+
+def minari_files(root: Path) -> Minari:
+    return Minari(path=str(write_images(root / "toy/door-v0", episodes=3)))
 
 
 def kill_after_one_episode(config, folder: Path) -> None:
@@ -53,8 +69,12 @@ def kill_after_one_episode(config, folder: Path) -> None:
     assert result.returncode == -signal.SIGKILL, result.stderr
 
 
-@pytest.mark.parametrize("name", ["lompo", "d5rl", "td-mpc2", "lerobot", "multitask"])
+@pytest.mark.parametrize(
+    "name", ["lompo", "d5rl", "td-mpc2", "lerobot", "ogbench", "minari", "multitask"]
+)
 def test_a_killed_conversion_goes_on(tmp_path, name):
+    if name == "ogbench":
+        pytest.importorskip("ogbench", reason="OGBench is not installed")
     config = configurations(tmp_path)[name]
     kill_after_one_episode(config, tmp_path / "killed")
     assert len(read_journal(staging_folder(tmp_path / "killed")).episodes) == 1

@@ -41,6 +41,28 @@ def test_reference_equals_dm_control_bit_for_bit(task, size, camera):
     physics.free()
 
 
+def test_drawings_of_another_library_in_between_change_nothing():
+    import mujoco
+
+    physics = moved_physics("cheetah_run")
+    model, data = physics.model.ptr, physics.data.ptr
+    renderer = SharedRenderer("cheetah_run", model, 32, 0, "fast")
+    first = renderer.render(model, data)
+    other = mujoco.Renderer(model, 32, 32)
+    other.update_scene(data)
+    other.render()
+    physics.step(5)
+    second = renderer.render(model, data)
+    assert (second != first).any()
+    other.close()
+    fresh = SharedRenderer("cheetah_run", model, 32, 0, "fast", group="fresh")
+    np.testing.assert_array_equal(renderer.render(model, data), second)
+    np.testing.assert_array_equal(fresh.render(model, data), second)
+    for each in (renderer, fresh):
+        each.close()
+    physics.free()
+
+
 def test_fast_draws_the_same_scene_without_shadow():
     physics = moved_physics("walker_walk")
     images = {}

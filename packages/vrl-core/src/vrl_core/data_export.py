@@ -1,4 +1,4 @@
-"""A store in Minari's format, frames unchanged, for everything that reads Minari.
+"""A store in Minari's format, frames unchanged unless asked, for everything that reads Minari.
 
     vrl data export data/walker_walk/expert/64px --output out/walker/expert-v0
     MINARI_DATASETS_PATH=out python -c "import minari; minari.load_dataset('walker/expert-v0')"
@@ -9,6 +9,7 @@ with the store's field names.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from vrl_core.writing import explained
 if TYPE_CHECKING:
     import gymnasium
 
+DataFormat = Literal["hdf5", "arrow", "parquet"]
 _VERSIONED = re.compile(r"[\w-]+-v\d+")
 _IDENTIFIER = re.compile(r"([\w-]+/)*[\w-]+-v\d+")
 
@@ -76,14 +78,20 @@ def minari_place(spec: DataSpec, output: Path | None, identifier: str | None) ->
 
 
 def export_minari(
-    store: Store, place: MinariPlace, *, on_episode: Callable[[int, int], None] | None = None
+    store: Store,
+    place: MinariPlace,
+    *,
+    data_format: DataFormat = "hdf5",
+    jpeg: bool = False,
+    on_episode: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Write a Minari HDF5 dataset and return its folder; it appears whole or not at all.
+    """Write a Minari dataset and return its folder; it appears whole or not at all.
 
-    Raises `VRLError` when Minari is not installed, the store is damaged, or the folder exists or
-    cannot be written.
+    With `jpeg`, frames from 32 x 32 pixels on lose what JPEG leaves out; all else stays as it is.
+    Raises `VRLError` when Minari or what its format needs is not installed, the store is damaged,
+    or the folder exists or cannot be written.
     """
-    _require_minari()
+    _require_minari(data_format)
     folder = place.folder
     if folder.exists():
         raise VRLError(
@@ -94,26 +102,30 @@ def export_minari(
         if staging.exists():
             shutil.rmtree(staging)  # of an export that was stopped; there is no work in it to save
         (staging / "data").mkdir(parents=True)
-        _write(store, staging / "data", place.identifier, on_episode)
+        storage = _new_storage(store.spec, staging / "data", data_format, jpeg)
+        _write(store, storage, place.identifier, on_episode)
         staging.rename(folder)
     return folder
 
 
-def _write(
-    store: Store, folder: Path, identifier: str, on_episode: Callable[[int, int], None] | None
-) -> None:
-    from importlib.metadata import version
-
+def _new_storage(spec: DataSpec, folder: Path, data_format: DataFormat, jpeg: bool) -> Any:
     from minari.dataset.minari_storage import MinariStorage
 
-    spec = store.spec
-    storage = MinariStorage.new(
+    return MinariStorage.new(
         folder,
         observation_space=_observation_space(spec),
         action_space=_box(FieldSpec((spec.action_size,), "float32"), -1, 1),
-        data_format="hdf5",
-        jpeg_encoding=False,  # lossless
+        data_format=data_format,
+        jpeg_encoding=jpeg,
     )
+
+
+def _write(
+    store: Store, storage: Any, identifier: str, on_episode: Callable[[int, int], None] | None
+) -> None:
+    from importlib.metadata import version
+
+    spec = store.spec
     for index, episode in enumerate(store):
         store.require_sound([index])
         storage.update_episodes([_buffer(episode)])
@@ -189,11 +201,13 @@ def _minari_root() -> Path:
     return Path(named) if named else Path.home() / ".minari" / "datasets"
 
 
-def _require_minari() -> None:
+def _require_minari(data_format: DataFormat) -> None:
+    needed = "minari.dataset._storages." + ("hdf5" if data_format == "hdf5" else "arrow")
     try:
-        from minari.dataset._storages import hdf5_storage  # noqa: F401
+        importlib.import_module(f"{needed}_storage")
     except ImportError as error:
+        extra = "" if data_format == "hdf5" else " pyarrow"
         raise VRLError(
-            "Export writes Minari's format with Minari, which is not installed. Install it with: "
-            "pip install 'vrl-core[minari]'"
+            f"Export writes Minari's {data_format} format with Minari, and not all of it is "
+            f"installed. Install it with: pip install 'vrl-core[minari]'{extra}"
         ) from error

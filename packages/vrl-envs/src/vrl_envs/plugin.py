@@ -8,11 +8,13 @@ from vrl_envs.config import DMC, DMCDataset
 from vrl_envs.gym_mujoco_config import GymMuJoCo, GymMuJoCoDataset
 from vrl_envs.hiv_config import HIV, HIVDataset
 from vrl_envs.metaworld_config import MetaWorld, MetaWorldDataset
+from vrl_envs.ogbench_config import OGBench, OGBenchDataset
 from vrl_envs.readers.d4rl_config import D4RL
 from vrl_envs.readers.d5rl_config import D5RL
 from vrl_envs.readers.lerobot_config import LeRobot
 from vrl_envs.readers.lompo_config import LOMPO
 from vrl_envs.readers.minari_config import Minari
+from vrl_envs.readers.ogbench_config import OGBenchFiles
 from vrl_envs.readers.tdmpc2_config import TDMPC2
 from vrl_envs.readers.vd4rl_config import VD4RL
 from vrl_envs.relabelling_config import Relabelled
@@ -27,6 +29,7 @@ def vrl_environments() -> Mapping[str, type[EnvironmentConfig]]:
         "hiv": HIV,
         "metaworld": MetaWorld,
         "adroit": Adroit,
+        "ogbench": OGBench,
     }
 
 
@@ -39,11 +42,13 @@ def vrl_datasets() -> Mapping[str, type[DatasetConfig]]:
         "hiv": HIVDataset,
         "metaworld": MetaWorldDataset,
         "adroit": AdroitDataset,
+        "ogbench": OGBenchDataset,
         "v-d4rl": VD4RL,
         "lompo": LOMPO,
         "d5rl": D5RL,
         "d4rl": D4RL,
         "minari": Minari,
+        "ogbench-npz": OGBenchFiles,
         "td-mpc2": TDMPC2,
         "lerobot": LeRobot,
         "relabelled": Relabelled,

@@ -121,13 +121,13 @@ class SceneRenderer:
             mujoco.mjtCatBit.mjCAT_ALL,
             self._scene,
         )
-        with self._gl.make_current() as gl:
+        with self._own_context() as gl:
             gl.call(self._draw, model)
         return self._pixels[::-1].copy()  # OpenGL's first row is the lowest
 
     def upload_texture(self, model: Any, texture: int) -> None:
         """Draw with a model's texture as it is now."""
-        with self._gl.make_current() as gl:
+        with self._own_context() as gl:
             gl.call(mujoco.mjr_uploadTexture, model, self._context, texture)
 
     def _draw(self, model: Any) -> None:
@@ -136,10 +136,21 @@ class SceneRenderer:
         mujoco.mjr_render(self._rectangle, self._scene, self._context)
         mujoco.mjr_readPixels(self._pixels, None, self._rectangle, self._context)
 
+    @contextmanager
+    def _own_context(self) -> Iterator[Any]:
+        """Make this renderer's context the current one, whatever other libraries did since.
+
+        dm_control knows of its own contexts alone: after a drawing of `mujoco.Renderer` it would
+        draw into nothing, and every image would be the one before.
+        """
+        with self._gl.make_current() as gl:
+            gl.call(self._gl._platform_make_current)
+            yield gl
+
     def close(self) -> None:
         """Free the OpenGL context; drawing is over."""
         if self._context is not None:
-            with self._gl.make_current() as gl:
+            with self._own_context() as gl:
                 gl.call(self._context.free)
             self._context = None
             self._gl.free()

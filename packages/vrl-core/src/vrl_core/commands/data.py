@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
@@ -214,7 +214,7 @@ def view(words: Sequence[str]) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """Write a store in Minari's format, frames unchanged."""
+    """Write a store in Minari's format, frames unchanged unless --jpeg."""
 
     store: tyro.conf.Positional[Path]
     """Folder of the store."""
@@ -222,6 +222,10 @@ class Export:
     """The dataset's folder (its name ends in -v0), or a Minari root; by default Minari's own."""
     identifier: str | None = None
     """Name for minari.load_dataset; by default the folder's, or vrl/<task>/<behaviour>-v0."""
+    data_format: Literal["hdf5", "arrow", "parquet"] = "hdf5"
+    """Minari's way of storing; arrow and parquet need pyarrow."""
+    jpeg: bool = False
+    """Store frames as JPEG: smaller, and no longer what the agent saw."""
 
 
 def export(words: Sequence[str]) -> int:
@@ -234,7 +238,9 @@ def export(words: Sequence[str]) -> int:
     store = Store.open(given.store)
     place = minari_place(store.spec, given.output, given.identifier)
     with shown_reading("exporting") as on_episode:
-        folder = export_minari(store, place, on_episode=on_episode)
+        folder = export_minari(
+            store, place, data_format=given.data_format, jpeg=given.jpeg, on_episode=on_episode
+        )
     print(f"{folder}\nRead it with MINARI_DATASETS_PATH={place.root} and")
     print(f'  minari.load_dataset("{place.identifier}")')
     return 0

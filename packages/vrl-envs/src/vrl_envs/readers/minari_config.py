@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Minari(FilesConfig):
-    """Episodes of a Minari dataset in HDF5 format, such as `mujoco/halfcheetah/expert-v0`."""
+    """Episodes of a Minari dataset, such as `mujoco/halfcheetah/expert-v0`."""
 
     path: str
-    """The dataset's folder, which holds `data/main_data.hdf5`; Minari's own are under
+    """The dataset's folder, which holds `data/metadata.json`; Minari's own are under
     `~/.minari/datasets`."""
     task: str | None = None
     """Task; the one of the dataset's environment unless given."""
@@ -27,8 +27,8 @@ class Minari(FilesConfig):
     def build(self) -> MinariDataset:
         """Open the dataset.
 
-        Raises `VRLError` when it is missing or damaged, its frames are JPEGs, or its spaces are
-        not boxes.
+        Raises `VRLError` when it is missing or damaged, of another format, or its spaces hold no
+        numbers.
         """
         from vrl_envs.readers.minari_dataset import MinariDataset
 

@@ -1,30 +1,34 @@
-"""Minari's HDF5 datasets as episodes; Minari itself is not needed.
+"""Minari's datasets as episodes; Minari itself is not needed.
 
 Both sides align steps alike: `observations` have a row more than `actions`. A box of observations
-becomes the field `state`, or `image` when it is one; a dictionary gives a field a part.
+becomes the field `state`, or `image` when it is one; a dictionary gives a field a part. Frames that
+Minari stored as JPEG are decoded, and the description says so: they are not what the agent saw.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.store_manifest import spec_from_data
+from vrl_envs.collection import check_index
 from vrl_envs.config import QUALITY_ALIASES
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.d4rl_dataset import SIZES
-from vrl_envs.readers.damage import damaged
 from vrl_envs.readers.minari_config import Minari
+from vrl_envs.readers.minari_spaces import Part, parts_of
+from vrl_envs.readers.minari_storage import MAIN, Recorded, open_episodes
 
-DATA, METADATA = Path("data/main_data.hdf5"), Path("data/metadata.json")
+DATA, METADATA = Path("data") / MAIN, Path("data/metadata.json")
+JPEG = ", frames decoded from JPEG, which are not exactly what the agent saw"
 _ENVIRONMENT = re.compile(r"(?P<name>\w+)-(?P<version>v[45])")
 _TASKS = {
     "HalfCheetah": "halfcheetah",
@@ -38,64 +42,53 @@ class MinariDataset:
     """Episodes of one dataset, in Gymnasium's alignment, actions scaled into [-1, 1]."""
 
     def __init__(self, config: Minari) -> None:
-        self.path = Path(config.path)
+        self.path = Path(config.path).expanduser()
         self.metadata = read_metadata(self.path)
-        require_readable(self.path, self.metadata)
-        with damaged(self.path):
-            self._file = h5py.File(self.path / DATA, "r")
-            self.episodes = sorted(
-                (name for name in self._file if name.startswith("episode_")),
-                key=lambda name: int(name.removeprefix("episode_")),
-            )
-        if not self.episodes:
-            raise VRLError(f"The Minari dataset {self.path} has no episodes.")
         self.low, self.high = action_bounds(self.path, self.metadata["action_space"])
-        with damaged(self.path):
-            fields = self._fields(self._file[self.episodes[0]]["observations"])
-        self.spec = describe(config, self.metadata, fields, len(self.low))
+        data_format = self.metadata.get("data_format", "hdf5")
+        described = parts_of(self.path, self.metadata)
+        self.episodes = open_episodes(self.path, data_format, described)
+        self.parts = self.episodes.parts
+        if not len(self.episodes):
+            raise VRLError(f"The Minari dataset {self.path} has no episodes.")
+        self.spec = describe(config, self.metadata, self.parts, len(self.low))
 
     def __len__(self) -> int:
         return len(self.episodes)
 
     def __getitem__(self, index: int, /) -> Episode:
         """Read episode `index`. Raises `DamagedDataError` when the file is damaged."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"episode {index} of {len(self)}")
-        with damaged(self.path):
-            group = self._file[self.episodes[index]]
-            observations = {
-                name: np.asarray(table, self.spec.observations[name].dtype)
-                for name, table in _tables(group["observations"])
-            }
-            actions = np.asarray(group["actions"], np.float64)
-            flags = {
-                name: np.asarray(group[name]).reshape(-1).astype(bool)
-                for name in ("terminations", "truncations")
-            }
-            rewards = np.asarray(group["rewards"], np.float32).reshape(-1)
-            info = {"episode": self.episodes[index], **_seed(group)}
-        require_aligned(f"{self.path}, {self.episodes[index]}", observations, actions, rewards)
+        check_index(index, len(self))
+        found = self.episodes[index]
+        rewards = np.asarray(found.rewards, np.float32).reshape(-1)
+        observations = {
+            part.name: np.asarray(found.observations[part.name], part.field.dtype)
+            for part in self.parts
+            if part.kind != "Text"
+        }
+        require_aligned(f"{self.path}, {found.name}", self.parts, observations, found, rewards)
+        terminations = np.asarray(found.terminations).reshape(-1).astype(bool)
+        truncations = np.asarray(found.truncations).reshape(-1).astype(bool)
         return Episode(
             observations=observations,
-            actions=self._scaled(actions),
+            actions=self._scaled(np.asarray(found.actions, np.float64)),
             rewards=rewards,
-            terminations=flags["terminations"],
+            terminations=terminations,
             # Minari marks an episode that the collector cut short; one that it does not is one too.
-            truncations=_ended(flags["terminations"], flags["truncations"]),
-            info=info,
+            truncations=_ended(terminations, truncations),
+            info=facts(found),
         )
 
     def _scaled(self, actions: np.ndarray) -> np.ndarray:
         share = (actions - self.low) / (self.high - self.low)
         return bounded((2 * share - 1).astype(np.float32), self.path)
 
-    def _fields(self, observations: Any) -> dict[str, FieldSpec]:
-        return {name: _field(table) for name, table in _tables(observations)}
-
 
 def looks_like_minari(path: Path) -> bool:
-    """Return whether a folder holds Minari's HDF5 files."""
-    return (path / DATA).is_file() and (path / METADATA).is_file()
+    """Return whether a folder holds Minari's files, of any of its formats."""
+    if not (path / METADATA).is_file():
+        return False
+    return (path / DATA).is_file() or any((path / "data").glob("[0-9]*/metadata.json"))
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -114,21 +107,6 @@ def read_metadata(path: Path) -> dict[str, Any]:
             "that holds 'data', such as ~/.minari/datasets/mujoco/halfcheetah/expert-v0."
         ) from error
     return metadata
-
-
-def require_readable(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Raise `VRLError` for another storage format or for JPEG frames, which are not exact."""
-    data_format = metadata.get("data_format", "hdf5")
-    if data_format != "hdf5" or not (path / DATA).is_file():
-        raise VRLError(
-            f"The Minari dataset {path} is stored as {data_format!r}; only 'hdf5' is read. Minari "
-            "can write it again as hdf5."
-        )
-    if metadata.get("jpeg_encoding"):
-        raise VRLError(
-            f"The frames of the Minari dataset {path} are JPEGs, which differ from what the agent "
-            "saw. Only datasets written with jpeg_encoding=False are read."
-        )
 
 
 def action_bounds(path: Path, space: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -151,12 +129,15 @@ def action_bounds(path: Path, space: Mapping[str, Any]) -> tuple[np.ndarray, np.
 
 
 def describe(
-    config: Minari, metadata: Mapping[str, Any], fields: Mapping[str, FieldSpec], action_size: int
+    config: Minari, metadata: Mapping[str, Any], parts: Sequence[Part], action_size: int
 ) -> DataSpec:
     """Describe the data: what VRL wrote about data that it exported, or what Minari knows."""
+    jpeg = JPEG if any(part.jpeg for part in parts) else ""
     if "vrl_spec" in metadata:
-        return spec_from_data(json.loads(metadata["vrl_spec"]))
-    path = Path(config.path).absolute()
+        exported = spec_from_data(json.loads(metadata["vrl_spec"]))
+        return replace(exported, source=exported.source + jpeg)
+    path = Path(config.path).expanduser().absolute()
+    fields = {part.name: part.field for part in parts if part.kind != "Text"}
     task, environment = _environment(metadata.get("env_spec"), fields, action_size)
     quality = re.sub(r"-v\d+$", "", path.name).replace("-", "_")
     return DataSpec(
@@ -165,44 +146,45 @@ def describe(
         action_size=action_size,
         environment=environment,
         behaviour=config.quality or QUALITY_ALIASES.get(quality, quality),
-        source=f"Minari {metadata.get('dataset_id', path.name)}",
+        source=f"Minari {metadata.get('dataset_id', path.name)}{jpeg}",
         versions={"minari": str(metadata.get("minari_version", "unknown"))},
     )
 
 
 def require_aligned(
-    where: str, observations: Mapping[str, np.ndarray], actions: np.ndarray, rewards: np.ndarray
+    where: str,
+    parts: Sequence[Part],
+    observations: Mapping[str, np.ndarray],
+    found: Recorded,
+    rewards: np.ndarray,
 ) -> None:
     """Raise `DamagedDataError` unless there is a reward an action, and an observation more."""
     rows = {name: len(values) for name, values in observations.items()}
-    if len(rewards) != len(actions) or any(count != len(actions) + 1 for count in rows.values()):
+    steps = len(found.actions)
+    ends = {np.size(found.terminations), np.size(found.truncations)}
+    if {len(rewards), *ends} != {steps} or any(count != steps + 1 for count in rows.values()):
         raise DamagedDataError(
-            f"{where} is damaged: {len(actions)} actions, {len(rewards)} rewards, observations "
-            f"{rows}; there must be one observation more than actions."
+            f"{where} is damaged: {steps} actions, {len(rewards)} rewards, observations {rows}; "
+            "there must be one observation more than actions."
         )
+    for part in parts:
+        shape = observations[part.name].shape[1:] if part.name in observations else part.shape
+        if shape != part.shape:
+            raise DamagedDataError(
+                f"{where} has {part.name} of shape {shape}; the dataset's space says {part.shape}."
+            )
 
 
-def _tables(observations: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the field name and the table of every part of the observations."""
-    if isinstance(observations, h5py.Group):
-        for name, part in observations.items():
-            yield from _tables(part, f"{prefix}_{name}" if prefix else name)
-    else:
-        yield prefix or ("image" if _is_image(observations) else "state"), observations
-
-
-def _is_image(table: Any) -> bool:
-    return bool(table.dtype == np.uint8 and table.ndim == 4)
-
-
-def _field(table: Any) -> FieldSpec:
-    dtype = "uint8" if table.dtype == np.uint8 else "float32"
-    return FieldSpec(tuple(int(size) for size in table.shape[1:]), dtype)
-
-
-def _seed(group: Any) -> dict[str, int]:
-    seed = group.attrs.get("seed")
-    return {"seed": int(seed)} if isinstance(seed, int | np.integer) else {}
+def facts(found: Recorded) -> dict[str, Any]:
+    """Return an episode's information: seed, texts, success, and what VRL exported of it."""
+    exported = found.metadata.get("info")
+    known: dict[str, Any] = json.loads(exported) if isinstance(exported, str) else {}
+    seed = found.metadata.get("seed")
+    if isinstance(seed, int | np.integer):
+        known["seed"] = int(seed)
+    if found.successes is not None:
+        known["success"] = bool(np.nan_to_num(found.successes.astype(np.float64)).any())
+    return {"episode": found.name, **known, **found.texts}
 
 
 def _ended(terminations: np.ndarray, truncations: np.ndarray) -> np.ndarray:
