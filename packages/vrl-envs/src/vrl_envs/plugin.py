@@ -15,12 +15,19 @@ from vrl_envs.readers.minari_config import Minari
 from vrl_envs.readers.tdmpc2_config import TDMPC2
 from vrl_envs.readers.vd4rl_config import VD4RL
 from vrl_envs.relabelling_config import Relabelled
+from vrl_envs.robohive_config import RoboHive, RoboHiveDataset
 
 
 @hookimpl
 def vrl_environments() -> Mapping[str, type[EnvironmentConfig]]:
     """Name the environments."""
-    return {"dmc": DMC, "gym-mujoco": GymMuJoCo, "hiv": HIV, "metaworld": MetaWorld}
+    return {
+        "dmc": DMC,
+        "gym-mujoco": GymMuJoCo,
+        "hiv": HIV,
+        "metaworld": MetaWorld,
+        "robohive": RoboHive,
+    }
 
 
 @hookimpl
@@ -31,6 +38,7 @@ def vrl_datasets() -> Mapping[str, type[DatasetConfig]]:
         "gym-mujoco": GymMuJoCoDataset,
         "hiv": HIVDataset,
         "metaworld": MetaWorldDataset,
+        "robohive": RoboHiveDataset,
         "v-d4rl": VD4RL,
         "lompo": LOMPO,
         "d5rl": D5RL,
