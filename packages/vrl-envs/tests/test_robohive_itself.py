@@ -67,11 +67,13 @@ def test_static_ids_are_robohives_and_all_its_others_are_accepted_or_explained()
     assert networks == {"r3m18", "r3m34", "r3m50", "rrl18", "rrl34", "rrl50", "vc1s"}
 
 
-@pytest.mark.parametrize("task", ["baoding-v1", "door-v1", "kitchen_mixed"])
+@pytest.mark.parametrize("task", ["baoding-v1", "door-v1", "FK1_MicroOpenRandom-v4"])
 def test_a_seed_fixes_states_and_frames_in_any_process(task, capfd):
     env = config(task, observation="both", size=32).build()
     first = episode(env, 3)
-    assert episode(env, 4) != first
+    other = episode(env, 4, steps=20)
+    frame = 32 * 32 * 3
+    assert (other[:frame] != first[:frame]) == (task != "baoding-v1")  # which always begins alike
     assert episode(env, 3) == first
     env.close()
     assert capfd.readouterr().out == ""
@@ -94,7 +96,7 @@ def test_kitchen_objects_are_robohives():
     for count, (joint, goal) in enumerate(env.config.wanted().items(), 1):
         env.data.qpos[inner.obj[joint]["dof_adr"]] = goal
         env.data.qvel[:] = 0
-        inner.get_obs()
+        inner.sim.forward()
         assert env.step(np.zeros(9))[1] == count
     with pytest.raises(VRLError, match=r"no camera .*'top_cm'.*Did you mean 'top_cam'"):
         config("kitchen_partial", cameras="top_cm").build()

@@ -1,5 +1,6 @@
 """Where RoboHive and its models are found, what is said where they are not, and a quiet import."""
 
+import importlib
 import sys
 
 import numpy as np
@@ -76,6 +77,18 @@ def test_models_elsewhere_are_read_through_links_in_the_cache(site, tmp_path, pl
     assert not (package / "simhive").exists()
     assert capsys.readouterr().out == ""
     assert np.get_printoptions()["precision"] == 8
+    with pytest.raises(VRLError, match="cannot change"):
+        load_robohive(write_models(tmp_path / "others"))
+
+
+def test_a_robohive_that_somebody_else_imported_is_taken_as_it_is(site, tmp_path, capsys):
+    package = write_package(site)
+    write_models(package / "simhive")
+    module = importlib.import_module("robohive")
+    assert load_robohive() is module
+    capsys.readouterr()
+    sys.modules["robohive.utils.prompt_utils"].prompt("hello")
+    assert capsys.readouterr().out == ""
     with pytest.raises(VRLError, match="cannot change"):
         load_robohive(write_models(tmp_path / "others"))
 

@@ -173,7 +173,7 @@ def load_task(config: RoboHive) -> Any:
     task = config.robohive_id()
     if task not in gymnasium.registry:
         ours = [name for name, spec in gymnasium.registry.items() if "robohive" in str(spec)]
-        raise unknown_name("RoboHive task", task, ours)
+        raise unknown_name("RoboHive task", task, [n for n in ours if n[:3] == task[:3]] or ours)
     path = gymnasium.spec(task).kwargs.get("model_path")
     if path is not None:
         require_model(task, Path(path))

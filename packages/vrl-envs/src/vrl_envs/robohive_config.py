@@ -23,6 +23,7 @@ from vrl_envs.robohive_tasks import (
     TASKS,
     check_task,
     default_cameras,
+    default_medium_noise,
     hides_state,
     joint_values,
     without_prefix,
@@ -178,8 +179,9 @@ class RoboHiveDataset(RoboHiveTask, DatasetConfig):
     """Seed of the first states and of the noise."""
     noise: float = 0.0
     """Standard deviation of the Gaussian noise on an expert's actions, which lie in [-1, 1]."""
-    medium_noise: float = 0.5
-    """The same of a medium behaviour."""
+    medium_noise: float | None = None
+    """The same of a medium behaviour; 0.5 of the pen, 0.2 of door and relocate, else 0.3, unless
+    given."""
     behaviours: str | None = None
     """Folder of policies: DAPG's experts as `adroit_<pen, door, hammer, relocate>.npz`, or
     `<task>.npz`."""
@@ -195,10 +197,16 @@ class RoboHiveDataset(RoboHiveTask, DatasetConfig):
         self.settle()
         self.environment()
         check_at_least("noise", self.noise, 0)
-        check_at_least("medium_noise", self.medium_noise, 0)
+        check_at_least("medium_noise", self.noise_of("medium"), 0)
         # One episode cannot be half of each.
         check_at_least("episodes", self.episodes, len(qualities_in(quality)))
         check_at_least("seed", self.seed, 0)
+
+    def noise_of(self, quality: str) -> float:
+        """Return the noise on the actions of `expert` or `medium`: the given, else the task's."""
+        if quality != "medium":
+            return self.noise
+        return default_medium_noise(self.task) if self.medium_noise is None else self.medium_noise
 
     def environment(self) -> RoboHive:
         """Return the environment that the episodes come from."""

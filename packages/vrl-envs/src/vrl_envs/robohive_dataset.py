@@ -91,9 +91,8 @@ class RoboHiveEpisodes:
         def act(_observation: Any) -> np.ndarray:
             if self.policy is None or quality == "random":
                 return uniform_action(noise, self.spec.action_size)
-            deviation = self.config.medium_noise if quality == "medium" else self.config.noise
             wanted = np.clip(self.policy.act(self.environment.state(self._parts)), -1.0, 1.0)
-            noisy = wanted + deviation * noise.standard_normal(wanted.shape)
+            noisy = wanted + self.config.noise_of(quality) * noise.standard_normal(wanted.shape)
             clipped: np.ndarray = np.clip(noisy, -1.0, 1.0).astype(np.float32)
             return clipped
 

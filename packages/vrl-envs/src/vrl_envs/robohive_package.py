@@ -49,21 +49,22 @@ def load_robohive(assets: Path | None = None) -> ModuleType:
     Raises `VRLError` when it is not installed, of another release, or has no models; and for other
     models than the process already reads.
     """
-    if MODELS in _loaded and (assets is None or assets.resolve() == _loaded[MODELS]):
+    if not _loaded and "robohive" in sys.modules:  # somebody else imported it
+        _loaded[MODELS] = (find_package() / MODELS).resolve()
+        make_usable()
+    if _loaded and (assets is None or assets.expanduser().resolve() == _loaded[MODELS]):
         return sys.modules["robohive"]
     package = find_package()
     models = find_models(assets, package)
-    if _loaded.setdefault(MODELS, models.resolve()) != models.resolve():
+    if _loaded:
         raise VRLError(
             f"RoboHive reads its models from {_loaded[MODELS]} in this process, and cannot change "
             f"to {models}. Use another process for each, or one folder."
         )
-    try:
-        beside = models == package / MODELS
-        return import_from(package if beside else linked_package(package, models))
-    except BaseException:
-        del _loaded[MODELS]
-        raise
+    beside = models == package / MODELS
+    module = import_from(package if beside else linked_package(package, models))
+    _loaded[MODELS] = models.resolve()
+    return module
 
 
 def find_package() -> Path:
@@ -159,15 +160,11 @@ def import_from(folder: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules["robohive"] = importlib.util.module_from_spec(spec)
-    if not hasattr(np, "product"):
-        # The kitchens' rewards call what NumPy 2 took away.
-        np.product = np.prod  # type: ignore[attr-defined]
     options = np.get_printoptions()
     try:
         with silenced():
             spec.loader.exec_module(module)
-            prompts = importlib.import_module("robohive.utils.prompt_utils")
-            prompts.set_prompt_verbosity(prompts.Prompt.SILENT)
+        make_usable()
     except BaseException as error:
         for name in [each for each in sys.modules if each.partition(".")[0] == "robohive"]:
             del sys.modules[name]
@@ -177,6 +174,14 @@ def import_from(folder: Path) -> ModuleType:
     finally:
         np.set_printoptions(**options)  # RoboHive shortens everybody's numbers
     return module
+
+
+def make_usable() -> None:
+    """Silence what RoboHive says while it runs, and let its kitchens' rewards run."""
+    prompts = importlib.import_module("robohive.utils.prompt_utils")
+    prompts.set_prompt_verbosity(prompts.Prompt.SILENT)
+    if not hasattr(np, "product"):  # which NumPy 2 took away
+        np.product = np.prod  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager

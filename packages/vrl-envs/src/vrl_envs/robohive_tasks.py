@@ -22,6 +22,13 @@ TrifingerReach
 """
 HANDS = ("pen-v1", "door-v1", "hammer-v1", "relocate-v1")
 """Adroit's tasks, for which DAPG has experts."""
+MEDIUM_NOISE: Mapping[str, float] = {
+    "pen-v1": 0.5,
+    "door-v1": 0.2,
+    "hammer-v1": 0.3,
+    "relocate-v1": 0.2,
+}
+"""Standard deviation of the noise with which a third to a half of an expert's episodes succeed."""
 BAODING = ("baoding-v1", "baoding4th-v1", "baoding8th-v1")
 VARIANTS = ("Fixed", "Random")
 IDS = (
@@ -89,6 +96,11 @@ def check_task(task: str) -> None:
         )
     if state_task(task) not in TASKS and not _UNLISTED.fullmatch(task):
         raise unknown_name("RoboHive task", task, TASKS)
+
+
+def default_medium_noise(task: str) -> float:
+    """Return the standard deviation of the noise on a medium behaviour's actions."""
+    return MEDIUM_NOISE.get(state_task(task), 0.3)
 
 
 def default_cameras(task: str) -> str | None:
