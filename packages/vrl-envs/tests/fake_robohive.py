@@ -31,7 +31,8 @@ import gymnasium
 from robohive.tasks import Hand, Kitchen
 _tasks = {"pen-v1": (Hand, "hand", 12, {}), "pen_v2d-v1": (Hand, "hand", 12, {"visual_keys": [1]}),
     "hammer-v1": (Hand, "broken", 12, {}),
-    "FK1_RelaxFixed-v4": (Kitchen, "kitchen", 30, {"obj_goal": {}})}
+    "FK1_RelaxFixed-v4": (Kitchen, "kitchen", 30,
+        {"obj_goal": {}, "obj_init": {"micro0joint": -0.2}})}
 for _name, (_class, _model, _steps, _more) in _tasks.items():
     _path = _folder + "/tasks_xml/" + _model + ".xml"
     gymnasium.register(id=_name, entry_point=f"robohive.tasks:{_class.__name__}",

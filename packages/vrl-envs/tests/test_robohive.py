@@ -129,11 +129,10 @@ def test_several_cameras_are_fields_of_their_own():
 
 
 def test_objects_are_counted_where_they_should_be():
-    env = environment(
-        "kitchen_mixed", objects="microwave+kettle", objects_start="kettle0:Ty=0.75+micro0joint=0"
-    )
+    env = environment("kitchen_mixed", objects="microwave+kettle", objects_start="kettle0:Ty=0.75")
     assert env.config.reward == "objects"
     env.reset(seed=0)
+    assert env.data.qpos[2:].tolist() == [-0.2, 0.75]  # the microwave's start is RoboHive's
     assert env.inner.obj_goal.tolist() == [-1.25, 0.78]
     _, reward, _, _, info = env.step(np.zeros(2))
     assert (reward, info["solved"]) == (1.0, False)

@@ -174,16 +174,17 @@ def load_task(config: RoboHive) -> Any:
     if task not in gymnasium.registry:
         ours = [name for name, spec in gymnasium.registry.items() if "robohive" in str(spec)]
         raise unknown_name("RoboHive task", task, [n for n in ours if n[:3] == task[:3]] or ours)
-    path = gymnasium.spec(task).kwargs.get("model_path")
-    if path is not None:
-        require_model(task, Path(path))
+    registered = gymnasium.spec(task).kwargs
+    if "model_path" in registered:
+        require_model(task, Path(registered["model_path"]))
     # What is random while a task is loaded is the same in all processes.
     settings: dict[str, Any] = {"seed": 0, "disable_env_checker": True}
     if hides_state(task):
         settings["visual_keys"] = None  # its own images, for which it would import torch
+    starts = config.starts()
     given = {
         "obj_goal": config.wanted(),
-        "obj_init": config.starts(),
+        "obj_init": (registered.get("obj_init") or {}) | starts if starts else None,
         "interact_site": config.interact_site,
     }
     settings |= {name: value for name, value in given.items() if value}

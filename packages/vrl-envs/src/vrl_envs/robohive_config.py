@@ -68,8 +68,8 @@ class RoboHiveTask:
     `bottom_burner`, `top_burner`, `light_switch`, `slide_cabinet`, `hinge_cabinet`, or a joint and
     its position, such as `knob1_joint=-1.57`. RoboHive's `obj_goal`."""
     objects_start: str | None = None
-    """Kitchens alone: joints and where they begin, such as `micro0joint=-0.5`. RoboHive's
-    `obj_init`."""
+    """Kitchens alone: joints that begin elsewhere than in RoboHive's task, such as
+    `micro0joint=-0.5`. Its `obj_init`."""
     interact_site: str | None = None
     """Kitchens alone: the site that the dense reward draws the hand to, such as
     `microhandle_site`."""
