@@ -144,6 +144,12 @@ def test_choices_and_their_flags_come_in_any_order(registry):
     assert run.seed == 4
 
 
+def test_a_choice_may_name_its_task(registry):
+    run = parsed(registry, "careful dataset:suite:walk --dataset.size 9")
+    assert run.dataset == Suite(task="walk", size=9)
+    assert run == parsed(registry, "careful --dataset.task walk dataset:suite --dataset.size 9")
+
+
 def test_the_default_choice_takes_flags_without_its_word(registry):
     run = parsed(registry, "careful --data x --penalty.order 3")
     assert run.algorithm == Careful(penalty=Spread(weight=5.0, order=3))
@@ -225,6 +231,8 @@ def test_one_dataset_to_choose_from_keeps_its_word():
     ("line", "message"),
     [
         ("carefull --data x", "no algorithm named 'carefull'. Did you mean 'careful'"),
+        ("careful --data x environment:room:hall", "no flag --environment.task"),
+        ("careful dataset:suit:walk", "no dataset named 'suit'. Did you mean 'suite'"),
         ("careful dataset:suit", "no dataset named 'suit'. Did you mean 'suite'"),
         ("careful --data x penalty:entropi", "no penalty named 'entropi'. Did you mean 'entropy'"),
         ("careful --data x environment:rom", "Did you mean 'room'"),

@@ -19,10 +19,11 @@ from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
 from vrl_envs.adroit import AdroitEnvironment
-from vrl_envs.adroit_behaviours import ExpertPolicy, read_expert
+from vrl_envs.adroit_behaviours import read_expert
 from vrl_envs.adroit_config import Adroit, AdroitDataset
 from vrl_envs.adroit_pickles import CONVERSION
 from vrl_envs.adroit_tasks import ADROIT_TASKS
+from vrl_envs.dapg_policy import DAPGPolicy
 
 REAL = Path(os.environ.get("VRL_TEST_DATA", "")) / "adroit_experts"
 
@@ -59,7 +60,7 @@ def test_empty_and_missing_scales_change_nothing(tmp_path):
     hidden = np.tanh(arrays["weight_1"] @ hidden + arrays["bias_1"])
     expected = arrays["weight_2"] @ hidden + arrays["bias_2"]
     for name in ("empty", "missing"):
-        found = ExpertPolicy.read(tmp_path / f"{name}.npz").action(state)
+        found = DAPGPolicy.read(tmp_path / f"{name}.npz").action(state)
         np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 

@@ -20,6 +20,8 @@ from vrl_core.registry import KINDS, SINGULAR, Registry
 
 DEFAULT = "default"
 """Word for a default that is no plugin's class."""
+OF_TASKS = ("datasets", "environments")
+"""Kinds of plugin whose choice may name a task after another colon."""
 
 
 def settable_fields(cls: Any) -> list[dataclasses.Field[Any]]:
@@ -59,6 +61,8 @@ def chosen_first(
 ) -> list[str]:
     """Move words such as `dataset:dmc` to the front, where tyro wants them; check their names.
 
+    `dataset:dmc:walker_walk` is short for `dataset:dmc --dataset.task walker_walk`.
+
     Args:
         words: The command line.
         kinds: Kind of plugin of each field that takes one.
@@ -73,6 +77,10 @@ def chosen_first(
     for word in words:
         field, colon, name = word.partition(":")
         if colon and field in kinds and not name.startswith("/"):
+            if kinds[field] in OF_TASKS:
+                name, further, task = name.partition(":")
+                word = f"{field}:{name}"
+                rest += [f"--{field}.task", task] if further else []
             if name not in (DEFAULT, (special or {}).get(field)):
                 registry.get(kinds[field], name)
             chosen[field] = word

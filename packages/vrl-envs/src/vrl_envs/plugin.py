@@ -18,6 +18,7 @@ from vrl_envs.readers.ogbench_config import OGBenchFiles
 from vrl_envs.readers.tdmpc2_config import TDMPC2
 from vrl_envs.readers.vd4rl_config import VD4RL
 from vrl_envs.relabelling_config import Relabelled
+from vrl_envs.robohive_config import RoboHive, RoboHiveDataset
 
 
 @hookimpl
@@ -30,6 +31,7 @@ def vrl_environments() -> Mapping[str, type[EnvironmentConfig]]:
         "metaworld": MetaWorld,
         "adroit": Adroit,
         "ogbench": OGBench,
+        "robohive": RoboHive,
     }
 
 
@@ -43,6 +45,7 @@ def vrl_datasets() -> Mapping[str, type[DatasetConfig]]:
         "metaworld": MetaWorldDataset,
         "adroit": AdroitDataset,
         "ogbench": OGBenchDataset,
+        "robohive": RoboHiveDataset,
         "v-d4rl": VD4RL,
         "lompo": LOMPO,
         "d5rl": D5RL,
