@@ -196,7 +196,8 @@ def page(gallery: Gallery, folder: str, registry: Registry) -> str:
 
 INTRODUCTION = (
     "Every task that the installed environments show, after a few random steps: large for people, "
-    "and beside it as the policy sees it, pixel for pixel. `vrl gallery` makes this page anew."
+    "and beside it, where that is smaller, as the policy sees it, pixel for pixel. `vrl gallery "
+    "--output docs/gallery.md` makes this page anew."
 )
 
 
