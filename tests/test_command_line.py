@@ -46,6 +46,8 @@ def test_the_packages_of_the_project_add_what_they_should(tmp_path):
         ("report", "--help"),
         ("data", "--help"),
         ("data", "collect", "--help"),
+        ("data", "tasks", "--help"),
+        ("gallery", "--help"),
         ("plugins", "--help"),
         ("train", "offline-dv2", "--help"),
         ("imagine", "--help"),
@@ -87,6 +89,8 @@ def test_help_is_there(words, tmp_path):
         (("plugins", "--jsn"), 1, "Did you mean --json?"),
         (("data", "stats", "--jsn", "x"), 1, "--json"),
         (("data", "check", "none"), 1, "none"),
+        (("data", "tasks", "nothing"), 1, "All of them: vrl data tasks"),
+        (("gallery", "--stps", "3"), 1, "Did you mean --steps?"),
     ],
 )
 def test_a_mistake_is_explained_without_a_traceback(words, status, said, tmp_path):

@@ -25,7 +25,14 @@ HEAVY = (
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["plugins"], ["plugins", "--json"], ["train", "--help"], ["--version"]],
+    [
+        ["--help"],
+        ["plugins"],
+        ["plugins", "--json"],
+        ["train", "--help"],
+        ["--version"],
+        ["data", "tasks"],
+    ],
 )
 def test_quick_commands_load_nothing_heavy(words):
     script = (

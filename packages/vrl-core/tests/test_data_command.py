@@ -73,6 +73,21 @@ def test_collect_finds_the_dataset_by_its_task(registry: Registry, capsys):
     assert Store.open("data/count_up/good/4px-fast-long").lengths.tolist() == [11]
 
 
+def test_tasks_lists_what_can_be_collected(registry: Registry, capsys):
+    assert main(["tasks", "--json"], registry) == 0
+    found = {each["dataset"]: each for each in json.loads(capsys.readouterr().out)}
+    assert found["counting"]["tasks"] == ["count_up", "count_down"]
+    assert found["counting"]["qualities"] == ["good", "bad"]
+    assert all(each["tasks"] for each in found.values())  # no readers of files
+    assert main(["tasks", "down"], registry) == 0
+    table = capsys.readouterr().out
+    assert "count_down" in table
+    assert "count_up" not in table
+    assert "vrl data collect --task count_down --quality good" in table
+    with pytest.raises(VRLError, match="Did you mean 'count_up'"):
+        main(["tasks", "count_pu"], registry)
+
+
 def test_collect_continues_where_it_stopped(registry: Registry):
     with pytest.raises(VRLError, match="Episode 2 could not be made"):
         main([*COLLECT, "--fails-at", "2", "--output", "out"], registry)

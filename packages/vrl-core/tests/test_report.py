@@ -13,7 +13,8 @@ from vrl_core.errors import VRLError
 from vrl_core.hooks import ReferenceReturns
 from vrl_core.registry import Registry
 from vrl_core.report import gather, write_report
-from vrl_core.report_facts import duration
+from vrl_core.report_facts import duration, seed_lines
+from vrl_core.report_markdown import markdown_report
 from vrl_core.run_record import read_run
 from vrl_core.video import write_video
 
@@ -96,6 +97,36 @@ def test_other_data_makes_another_section(tmp_path: Path) -> None:
     assert sorted(section.slug for section in sections) == [
         *("walker-walk-expert-1", "walker-walk-expert-2", "walker-walk-medium")
     ]
+
+
+def tell_success(run: Path, *, data: float | None, episodes: list[bool] | None) -> Path:
+    facts = json.loads((run / "run.json").read_text())
+    facts["dataset"]["success"] = data
+    (run / "run.json").write_text(json.dumps(facts))
+    curve = [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
+    write_lines(run / "evaluations.jsonl", [line | {"successes": episodes} for line in curve])
+    return run
+
+
+def test_successes_of_data_and_runs_are_shown(tmp_path: Path) -> None:
+    runs = [
+        tell_success(write_run(tmp_path / "a"), data=0.9, episodes=[True, False]),
+        tell_success(write_run(tmp_path / "b", seed=1), data=0.9, episodes=[True, True]),
+        write_run(tmp_path / "written before", seed=2),
+    ]
+    (section,) = gather(runs).sections  # it is the same data
+    (group,) = section.groups
+    assert section.data_row is not None
+    assert (section.data_row.success, group.row.success) == (0.9, None)
+    files = write_report(gather(runs[:2]), tmp_path / "report")
+    text = files.markdown.read_text()
+    assert "| data | 200 | 190–210 | 200 | 190–210 | 2 | 90.0% |" in text
+    assert "| 4 (2 seeds) | 75.0% |" in text
+    assert "| seed | mean | 95% CI | success |" in text
+    assert "| 50.0% | 2 | 200 |" in text
+    assert "| success |" not in markdown_report(gather(runs[2:]), tmp_path)
+    header, *lines = seed_lines(group)
+    assert [line[header.index("success")] for line in lines] == ["50.0%", "100.0%", ""]
 
 
 def test_a_run_judged_in_another_task_stands_apart_and_says_so(tmp_path: Path) -> None:

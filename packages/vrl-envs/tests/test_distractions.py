@@ -180,7 +180,7 @@ def test_davis_is_known_by_its_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("VRL_HOME", str(tmp_path))
     assert list(video_frames("high", None)) == ["b", "c", "e", "f"]
     monkeypatch.setenv("VRL_HOME", str(tmp_path / "elsewhere"))
-    with pytest.raises(VRLError, match=r"has 0 videos.*leave distraction_background at procedural"):
+    with pytest.raises(VRLError, match=r"has 0 videos.*distraction_background procedural"):
         video_frames("high", None)
 
 

@@ -1,13 +1,19 @@
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import vrl_envs.plugin
 from tiny_vd4rl import rows, table, write_hdf5, write_npz
+from vrl_core.agreement import check_identity
+from vrl_core.config import from_data
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.ingest import write_store
+from vrl_core.registry import Registry
+from vrl_envs.config import DMC
 from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.readers.vd4rl_config import VD4RL
 
@@ -40,13 +46,50 @@ def test_enlarged_images_are_told_from_rendered_ones(tmp_path):
     assert VD4RL(path=str(folder)).build().spec.source == "V-D4RL, 4 px upsampled from 64 px"
 
 
-def test_shifted_suites_are_not_evaluated_in_the_plain_environment(tmp_path):
+@pytest.mark.parametrize(
+    ("folder", "shift"),
+    [
+        ("distracting/walker_walk_random/64px/easy", {"distraction": "low"}),
+        ("distracting/cheetah_run_expert/64px/medium", {"distraction": "moderate"}),
+        ("distracting/walker_walk_random/64px/hard", {"distraction": "high"}),
+        ("multitask/walker_walk_random/64px", {"limb": "ABCDEFGH"}),
+        ("multitask/cheetah_run_random/64px", {"limb": "ABCDEFGH"}),
+    ],
+)
+def test_shifted_data_names_the_environment_with_its_own_shift(tmp_path, folder, shift):
+    write_npz(tmp_path / folder)
+    spec = VD4RL(path=str(tmp_path / folder)).build().spec
+    registry = Registry(installed=False, modules=(vrl_envs.plugin,))
+    recorded = from_data("environments", dict(spec.environment), registry)
+    if "distraction" in shift:
+        shift |= {"distraction_draw": "fixed", "distraction_background": "videos"}
+    assert recorded == DMC(task=spec.task, size=4, **shift)
+    check_identity(spec, recorded, registry)
+    changes = {"distraction_background": "procedural"} if recorded.parts else {"limb": "stock"}
+    with pytest.raises(VRLError, match="add --allow-mismatch"):
+        check_identity(spec, replace(recorded, **changes), registry)
+
+
+def test_without_the_videos_the_way_out_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("VRL_HOME", str(tmp_path / "home"))
     folder = tmp_path / "distracting/walker_walk_random/84px/medium"
     write_hdf5(folder / "data.hdf5", table([4]))
     spec = VD4RL(path=str(folder)).build().spec
     assert (spec.task, spec.behaviour) == ("walker_walk", "random")
-    assert spec.environment is None
     assert spec.source == "V-D4RL, distracting medium (one fixed distraction)"
+    registry = Registry(installed=False, modules=(vrl_envs.plugin,))
+    recorded = from_data("environments", dict(spec.environment), registry)
+    with pytest.raises(VRLError) as error:
+        recorded.build()
+    said = str(error.value)
+    assert f"{tmp_path / 'home' / 'DAVIS'} has 0 videos; the distraction moderate takes 8" in said
+    assert "--environment distraction_background=procedural --allow-mismatch" in said
+
+
+def test_a_shift_that_no_folder_tells_names_no_environment(tmp_path):
+    write_npz(tmp_path / "walker_walk_random")
+    spec = VD4RL(path=str(tmp_path / "walker_walk_random"), suite="distracting").build().spec
+    assert spec.environment is None
 
 
 def test_the_manifest_says_what_a_shifted_suite_was_collected_with(tmp_path):
@@ -76,7 +119,7 @@ def test_the_suite_of_a_folder_without_a_telling_name_may_be_given(tmp_path):
     write_npz(folder)
     assert VD4RL(path=str(folder)).build().spec.behaviour == "medium"
     spec = VD4RL(path=str(folder), suite="distracting").build().spec
-    assert (spec.behaviour, spec.environment) == ("random", None)
+    assert (spec.behaviour, spec.environment["distraction"]) == ("random", "moderate")
     assert spec.source == "V-D4RL, distracting medium (one fixed distraction)"
 
 

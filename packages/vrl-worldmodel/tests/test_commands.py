@@ -14,7 +14,7 @@ from vrl_core.cli import main
 from vrl_core.device import seed_everything
 from vrl_core.errors import VRLError
 from vrl_core.hooks import AlgorithmConfig
-from vrl_core.observations import images_alone
+from vrl_core.observations import ObservationFields, images_alone, narrowed
 from vrl_core.registry import Registry
 from vrl_core.run_config import RunConfig
 from vrl_core.run_folder import Restored, load_config
@@ -279,6 +279,34 @@ def test_penalties_print_mean_and_deviation_of_every_penalty_that_fits(
         assert cell["std"] > 0
         for correlation in cell["spearman"].values():
             assert -1 <= correlation["low"] <= correlation["value"] <= correlation["high"] <= 1
+
+
+def test_a_model_without_images_is_calibrated_by_its_latents(
+    categorical, stores, registry, tmp_path
+):
+    seeing = inspected(categorical, stores["trained"])
+    store = tiny_data(tmp_path / "both", episodes=2, steps=9, image_size=16, state_size=3)
+    fields = ObservationFields(cameras={}, vectors={"state": 3})
+    blind = InspectedModel(
+        folder=Path("runs/blind"),
+        label="blind",
+        model=WorldModel(categorical, fields, 2),
+        spec=narrowed(store.spec, fields),
+        step=0,
+    )
+    names = ("mean-disagreement",)
+    cells = cells_of([seeing, blind], [store], registry, *names, calibration=True)
+    assert [list(cell.correlations) for cell in cells] == [
+        ["pixel_error", "divergence"],
+        ["divergence"],
+    ]
+    assert [cell.reason for cell in cells] == [None, None]
+    assert "pixel_error" not in cells[1].to_data()["spearman"]
+    header, *lines = cell_lines(cells)
+    assert header[-2:] == ["ρ pixel error", "ρ latent error"]
+    assert lines[1][-2] == "no images"
+    assert "no images" not in lines[0]
+    assert {len(line) for line in lines} == {7}
 
 
 def cells_of(models, stores, registry, *words, **changes):

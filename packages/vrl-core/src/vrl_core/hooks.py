@@ -20,7 +20,7 @@ whatever is heavy. Nothing here imports torch, numpy or a simulator.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
 import pluggy
@@ -110,6 +110,15 @@ class EnvironmentConfig:
         of both; actions are a `Box` in [-1, 1].
         """
         raise NotImplementedError(f"{type(self).__name__} must define build()")
+
+    @classmethod
+    def gallery(cls) -> Mapping[str, Self]:
+        """Return named settings that show what there is: `vrl gallery` draws each.
+
+        By default the class's own defaults, if every field has one.
+        """
+        given = (f for f in fields(cls) if MISSING is f.default is f.default_factory)
+        return {} if any(given) else {"default": cls()}
 
     def references(self) -> ReferenceReturns | None:
         """Return the returns that normalise this environment's score, if they are known."""

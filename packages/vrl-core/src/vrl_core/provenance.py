@@ -16,6 +16,7 @@ from urllib.request import url2pathname
 
 import torch
 
+from vrl_core.data_statistics import store_success
 from vrl_core.registry import Registry
 from vrl_core.store import Store
 from vrl_core.store_manifest import spec_to_data
@@ -39,11 +40,15 @@ def circumstances(registry: Registry, device: torch.device) -> dict[str, Any]:
 
 
 def describe_data(store: Store) -> dict[str, Any]:
-    """Return the identity of a store, its returns and its `DataSpec`, as JSON data."""
+    """Return the identity of a store, its returns and its `DataSpec`, as JSON data.
+
+    `success` is the share of successful episodes, None where they tell nothing of it.
+    """
     return {
         **store.provenance,
         "path": str(store.path.absolute()),
         "returns": [float(value) for value in store.returns],
+        "success": store_success(store),
         "spec": spec_to_data(store.spec),
     }
 

@@ -168,7 +168,7 @@ def _section(runs: list[RunRecord], registry: Registry | None) -> Section:
         _group(", ".join([part[0].algorithm, *words]), part, references)
         for words, part in zip(differences, parts, strict=True)
     ]
-    data_row = _data_row(first, references)
+    data_row = _data_row(runs, references)
     levels = [Level(name, value, ":") for name, value in _reference_levels(references)]
     if data_row:
         levels.append(Level("data", data_row.summary.mean))
@@ -223,9 +223,14 @@ def _curves(groups: Sequence[Group]) -> list[LearningCurve]:
     return curves
 
 
-def _data_row(run: RunRecord, references: ReferenceReturns | None) -> ResultRow | None:
-    returns = run.facts.get("dataset", {}).get("returns")
-    return result_row("data", returns, references=references) if returns else None
+def _data_row(runs: Sequence[RunRecord], references: ReferenceReturns | None) -> ResultRow | None:
+    """Row of the data that all these runs learn from; older ones did not record its success."""
+    facts = [run.facts.get("dataset", {}) for run in runs]
+    returns = facts[0].get("returns")
+    if not returns:
+        return None
+    told = (data["success"] for data in facts if data.get("success") is not None)
+    return result_row("data", returns, references=references, success=next(told, None))
 
 
 def _reference_levels(references: ReferenceReturns | None) -> list[tuple[str, float]]:

@@ -7,16 +7,28 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from vrl_core.report import Group
-from vrl_core.result_table import interval, number
+from vrl_core.report import Group, success_rate
+from vrl_core.result_table import interval, number, percent
 from vrl_core.run_record import EVALUATIONS, EvaluationRecord, RunRecord
 from vrl_core.statistics import summary
 
+SUCCESS_COLUMN = 3
+"""Behind the return and its interval."""
+
 
 def seed_lines(group: Group) -> list[list[str]]:
-    """Return a header and one line of texts a run."""
+    """Return a header and one line of texts a run; the success stands where one tells of it."""
     header = ["seed", "mean", "95% CI", "episodes", "updates", "time", "evaluated by", "folder"]
-    return [header, *(_seed_line(run) for run in group.runs)]
+    lines = [header, *(_seed_line(run) for run in group.runs)]
+    rates = [success_rate([run.final]) if run.final else None for run in group.runs]
+    if any(rate is not None for rate in rates):
+        for line, text in zip(lines, ["success", *map(_share, rates)], strict=True):
+            line.insert(SUCCESS_COLUMN, text)
+    return lines
+
+
+def _share(rate: float | None) -> str:
+    return percent(None if rate is None else 100 * rate)
 
 
 def _seed_line(run: RunRecord) -> list[str]:

@@ -109,8 +109,8 @@ def markdown_table(rows: Sequence[ResultRow]) -> str:
 def cells(rows: Sequence[ResultRow]) -> list[list[str]]:
     """Return the header and one line of texts a row."""
     optional = {
-        "score": [_percent(row.normalised) for row in rows],
-        "success": [_percent(None if row.success is None else 100 * row.success) for row in rows],
+        "score": [percent(row.normalised) for row in rows],
+        "success": [percent(None if row.success is None else 100 * row.success) for row in rows],
     }
     shown = {name: texts for name, texts in optional.items() if any(texts)}
     lines = [
@@ -148,7 +148,8 @@ def interval(low: float, high: float) -> str:
     return f"{number(low)}–{number(high)}" if low >= 0 else f"{number(low)} to {number(high)}"
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """Write a percentage; nothing where there is none."""
     return "" if value is None else f"{value:.1f}%"
 
 

@@ -12,6 +12,9 @@ TELLING = ("algorithm", "steps", "precision")
 """Keys of a configuration that tell groups apart. The data does too, by its manifest; the rest,
 such as the seed, the device or how often to evaluate, does not change what is measured."""
 ALGORITHM = "algorithm.name"
+NOT_IDENTITY = ("path", "config", "success")
+"""What `run.json` says of a dataset that does not tell it from others; runs of before there was a
+`success` are of the same data as later ones."""
 ItemT = TypeVar("ItemT")
 
 
@@ -31,7 +34,7 @@ def as_key(value: Any) -> str:
 def data_identity(run: RunRecord) -> str:
     """Return what tells a run's task and data from others'."""
     dataset = run.facts.get("dataset", {})
-    identity = {key: dataset[key] for key in sorted(dataset) if key not in ("path", "config")}
+    identity = {key: dataset[key] for key in sorted(dataset) if key not in NOT_IDENTITY}
     return as_key([run.task, run.quality, run.evaluated_task, identity])
 
 

@@ -68,8 +68,10 @@ def video_frames(difficulty: str, folder: Path | None) -> dict[str, Path]:
         raise VRLError(
             f"{root} has {len(names)} videos; the distraction {difficulty} takes {wanted or 'all'}."
             " It must hold a folder of frames (.jpg) for each video, or be that of DAVIS 2017 "
-            "(JPEGImages/480p/<video>/*.jpg). Name it with video_folder, or leave "
-            "distraction_background at procedural, which needs no files."
+            "(JPEGImages/480p/<video>/*.jpg). Name it with video_folder, or take VRL's textures, "
+            "distraction_background procedural, which need no files. For policies whose data has "
+            "videos behind that is another background: train with --evaluation-episodes 0, then "
+            "vrl evaluate RUN --environment distraction_background=procedural --allow-mismatch."
         )
     return {name: _first_frame(path) for name, path in list(names.items())[:wanted]}
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, ReferenceReturns
-from vrl_envs.dmc_shift import NONE, PARTS, STOCK, Shift, refuse_idle, settle
-from vrl_envs.dmc_tasks import TASKS, check_task
+from vrl_envs.dmc_shift import (
+    DIFFICULTIES,
+    LIMBS,
+    NONE,
+    PARTS,
+    STOCK,
+    STOCK_LIMBS,
+    Shift,
+    refuse_idle,
+    settle,
+)
+from vrl_envs.dmc_tasks import SHOWN_TASKS, TASKS, check_task
 from vrl_envs.qualities import qualities_in
 from vrl_envs.scores import paper_score, references
 
@@ -64,6 +74,18 @@ class DMC(Shift, EnvironmentConfig):
         from vrl_envs.several_limbs import SeveralLimbs
 
         return SeveralLimbs(self) if len(self.limbs) > 1 else DMCEnvironment(self)
+
+    @classmethod
+    def gallery(cls) -> Mapping[str, Self]:
+        """Return V-D4RL's tasks with its distractions and limb lengths, and the cartpole."""
+        shown = {task: cls(task=task) for task in SHOWN_TASKS}
+        for task in SHOWN_TASKS:
+            if TASKS[task][0] in STOCK_LIMBS:
+                shown |= {
+                    f"{task} {name}": cls(task=task, distraction=name) for name in DIFFICULTIES
+                }
+                shown |= {f"{task} limb {name}": cls(task=task, limb=name) for name in LIMBS}
+        return shown
 
     def references(self) -> ReferenceReturns | None:
         """Return V-D4RL's random and expert returns, for the tasks it has."""

@@ -63,7 +63,7 @@ class DMCEnvironment(gymnasium.Env[Any, Any]):
         self._distraction: Distraction | None = None
         self._renderer: SharedRenderer | None = None
         self._frame: np.ndarray | None = None
-        self._fields: dict[str, Any] = {}
+        self._fields: dict[str, Any] | None = None
         self._steps, self._seeded = 0, False
         self._low, self._high = control_bounds(self._environment.action_spec())
         self.action_space = spaces.Box(-1.0, 1.0, self._low.shape, np.float32)
@@ -101,15 +101,30 @@ class DMCEnvironment(gymnasium.Env[Any, Any]):
         control = self._low + (self._high - self._low) * share
         reward = 0.0
         for _ in range(self.config.action_repeat):
-            step = self._environment.step(control)
-            self._steps += 1
-            reward += step.reward or 0.0
-            if step.last():
+            step_reward, discount = self._advance(control)
+            reward += step_reward
+            if discount is not None:
                 break
-        self._fields, self._frame = step.observation, None
-        terminated = bool(step.last() and step.discount == 0)
-        truncated = not terminated and bool(step.last() or self._out_of_time())
+        self._fields, self._frame = None, None
+        terminated = discount == 0
+        truncated = not terminated and (discount is not None or self._out_of_time())
         return self._observe(), reward, terminated, truncated, {}
+
+    def _advance(self, control: np.ndarray) -> tuple[float, float | None]:
+        """Take one step of the suite's; return its reward, and at an end its discount.
+
+        As `dm_control.rl.control.Environment.step`, but for the observation: that costs as much as
+        simulating, and is wanted after the last repeat only, if at all.
+        """
+        task, physics = self._environment.task, self._physics
+        task.before_step(control, physics)
+        physics.step(self._environment._n_sub_steps)
+        task.after_step(physics)
+        reward = task.get_reward(physics) or 0.0
+        self._steps += 1
+        if self._steps >= self._environment._step_limit:
+            return reward, 1.0
+        return reward, task.get_termination(physics)
 
     def render(self) -> np.ndarray:
         """Return the image `(size, size, 3)` uint8 of the current state: the observation's."""
@@ -149,6 +164,8 @@ class DMCEnvironment(gymnasium.Env[Any, Any]):
 
     def state(self) -> np.ndarray:
         """Return the state vector, float32, whatever the observation is."""
+        if self._fields is None:
+            self._fields = self._environment.task.get_observation(self._physics)
         return flat_state(self._fields)
 
     def close(self) -> None:

@@ -35,6 +35,9 @@ TASKS: Mapping[str, tuple[str, str]] = {
 }
 """dm_control's domain and task of every task name, such as `walker_walk`."""
 
+SHOWN_TASKS = ("walker_walk", "cheetah_run", "humanoid_walk", "cartpole_swingup")
+"""V-D4RL's three tasks (Section 3), and the small one that the quickstart learns."""
+
 
 def check_task(task: str) -> None:
     """Raise `VRLError`, with the nearest name, unless the suite has this task."""

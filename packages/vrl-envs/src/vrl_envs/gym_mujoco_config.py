@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, ReferenceReturns
@@ -80,6 +80,12 @@ class GymMuJoCo(EnvironmentConfig):
         from vrl_envs.gym_mujoco import GymMuJoCoEnvironment
 
         return GymMuJoCoEnvironment(self)
+
+    @classmethod
+    def gallery(cls) -> Mapping[str, Self]:
+        """Return D4RL's tasks and MOPO's two."""
+        shown = (*STANDARD_TASKS, "halfcheetah_jump", "ant_angle")
+        return {task: cls(task=task) for task in shown}
 
     def references(self) -> ReferenceReturns | None:
         """Return D4RL's random and expert returns, for the tasks it has."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
@@ -17,6 +17,8 @@ from vrl_envs.config import (
 )
 from vrl_envs.metaworld_tasks import (
     CAMERAS,
+    MOTO_TASKS,
+    SAWYER_DOOR,
     TASKS,
     check_task,
     default_camera,
@@ -101,6 +103,11 @@ class MetaWorld(EnvironmentConfig):
         from vrl_envs.metaworld import MetaWorldEnvironment
 
         return MetaWorldEnvironment(self)
+
+    @classmethod
+    def gallery(cls) -> Mapping[str, Self]:
+        """Return MOTO's ten tasks and LOMPO's door."""
+        return {task: cls(task=task) for task in (*MOTO_TASKS, SAWYER_DOOR)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,8 @@ check_chosen_backend()
 import mujoco  # noqa: E402
 from dm_control.mujoco import wrapper  # noqa: E402
 
+from vrl_envs.culling import MeshCulling  # noqa: E402
+
 
 @dataclass(frozen=True, kw_only=True)
 class RenderQuality:
@@ -107,6 +109,8 @@ class SceneRenderer:
         self._camera = _camera(model, camera)
         self._rectangle = mujoco.MjrRect(0, 0, size, size)
         self._pixels = np.empty((size, size, 3), np.uint8)
+        hidden_matter = settings.shadows or settings.reflections
+        self._culling = None if hidden_matter else MeshCulling(model)
         # At exit too the context must go before the OpenGL library does.
         atexit.register(self.close)
 
@@ -121,6 +125,8 @@ class SceneRenderer:
             mujoco.mjtCatBit.mjCAT_ALL,
             self._scene,
         )
+        if self._culling is not None:
+            self._culling.apply(data, self._scene)
         with self._own_context() as gl:
             gl.call(self._draw, model)
         return self._pixels[::-1].copy()  # OpenGL's first row is the lowest

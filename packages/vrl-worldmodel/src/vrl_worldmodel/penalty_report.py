@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,8 @@ class Cell:
     of_data: bool = False
     """Whether the reason is the data's, and so the same for every penalty."""
     correlations: dict[str, Correlation | None] | None = None
-    """By error, when they were asked for; None where the penalty does not vary."""
+    """By error, when they were asked for; None where the penalty does not vary. Of a model without
+    images the pixels' is missing."""
 
     def to_data(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -163,6 +164,7 @@ def _cell(values: StateValues, name: str, empty: Cell, command: Penalties) -> Ce
         correlations={
             error: rank_correlation(found, of_model, values.window, seed=command.seed)
             for error, of_model in errors.items()
+            if of_model is not None
         }
         if command.calibration
         else None,
@@ -180,11 +182,15 @@ def _line(cell: Cell, columns: int) -> list[str]:
     start = [cell.penalty, cell.model, cell.data]
     if cell.mean is None or cell.std is None:
         return [*start, cell.reason or "", *[""] * (columns - 4)]
-    found = [_correlation(each) for each in (cell.correlations or {}).values()]
+    told = cell.correlations or {}
+    found = [_correlation(told, error) for error in ERRORS] if columns > len(start) + 2 else []
     return [*start, f"{cell.mean:.4g}", f"{cell.std:.4g}", *found]
 
 
-def _correlation(found: Correlation | None) -> str:
+def _correlation(told: Mapping[str, Correlation | None], error: str) -> str:
+    if error not in told:
+        return "no images"
+    found = told[error]
     if found is None:
         return "does not vary"
     return f"{found.value:.2f} ({found.low:.2f},{found.high:.2f})"

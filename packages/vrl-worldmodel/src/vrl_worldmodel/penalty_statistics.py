@@ -41,7 +41,8 @@ class StateValues:
     window: np.ndarray
     """The window of an episode that the state comes from; int64."""
     pixel_error: np.ndarray | None = None
-    """Mean squared error of the main camera's decoded predicted frame, of colours in [0, 1]."""
+    """Mean squared error of the main camera's decoded predicted frame, of colours in [0, 1]; none
+    where the model has no images."""
     divergence: np.ndarray | None = None
     """KL divergence of the next posterior from the members' predictions, mean over members."""
 
@@ -96,8 +97,8 @@ def window_values(
 ) -> dict[str, Tensor]:
     """Return `penalty/<name>` and, with `errors`, both errors of each state `(window, step)`.
 
-    The last observation of a window is only predicted. Raises `VRLError` when errors of a model
-    without images are asked for.
+    The last observation of a window is only predicted. A model without images has no
+    `pixel_error`.
     """
     observed = model.infer(model.encode(batch.observations), batch.action)
     found: dict[str, list[Tensor]] = {f"penalty/{name}": [] for name in penalties}
@@ -107,11 +108,12 @@ def window_values(
         following, prediction = model.rssm.imagine_step(state, batch.action[:, step])
         for name, penalty in penalties.items():
             found[f"penalty/{name}"].append(penalty(prediction).float())
-        if errors:
+        if errors and model.fields.main_camera is not None:
             pixels.append(_pixel_error(model, following, batch, step + 1))
     values = {name: torch.stack(steps, 1) for name, steps in found.items()}
-    if errors:
+    if pixels:
         values["pixel_error"] = torch.stack(pixels, 1)
+    if errors:
         values["divergence"] = mean_divergence(
             model,
             observed.states.deterministic[:, 1:],

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vrl_core.registry import Registry
 
 COMMANDS: Mapping[str, str] = {
+    "tasks": "List the tasks that can be collected here, and in which qualities",
     "collect": "Make a dataset in a simulator, with a shipped policy",
     "convert": "Turn files of another format into a store",
     "download": "Fetch a published dataset and turn it into a store",
@@ -25,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "export": "Write Minari's format",
 }
 EXAMPLES = (
+    "vrl data tasks walker",
     "vrl data collect --task walker_walk --quality expert --size 64 --episodes 200",
     "vrl data download v-d4rl/walker_walk/medium_expert/84px",
     "vrl data convert downloads/walker_walk/expert/64px data/walker",
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str], registry: Registry) -> int:
     command, *words = arguments
     if command not in COMMANDS:
         raise unknown_name("data command", command, COMMANDS, "See: vrl data --help")
-    if command in ("collect", "convert", "download"):
+    if command in ("tasks", "collect", "convert", "download"):
         return _source_command(command)(words, registry)
     return {"check": check, "stats": stats, "view": view, "export": export}[command](words)
 
@@ -67,8 +69,10 @@ def print_help() -> None:
 
 def _source_command(command: str) -> Callable[[Sequence[str], Registry], int]:
     from vrl_core.commands import data_sources
+    from vrl_core.commands.data_tasks import tasks
 
     return {
+        "tasks": tasks,
         "collect": data_sources.collect,
         "convert": data_sources.convert,
         "download": data_sources.download,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
+from vrl_envs.dmc_shift import DIFFICULTY_ALIASES, LIMBS
 from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.readers.vd4rl_files import Source
 from vrl_envs.readers.vd4rl_hdf5 import Hdf5Episodes
@@ -96,8 +97,12 @@ def _describe(source: Source, reader: EpisodeReader) -> DataSpec:
 
 
 def _environment(source: Source, size: int) -> Mapping[str, Any] | None:
-    """Return the environment the data is of; the shifted suites' is not the plain one."""
-    if source.suite != "main":
+    """Return the environment the data is of, with its distraction or its limb lengths.
+
+    None where the folder does not tell the difficulty, and for shifts of no published task.
+    """
+    shift = _shift(source)
+    if shift is None:
         return None
     return {
         "name": "dmc",
@@ -106,6 +111,24 @@ def _environment(source: Source, size: int) -> Mapping[str, Any] | None:
         "camera": 0,
         "action_repeat": ACTION_REPEAT,
         "rendering": "reference",
+        **shift,
+    }
+
+
+def _shift(source: Source) -> Mapping[str, Any] | None:
+    """Return what sets the data's environment apart from the suite's, if that is known."""
+    if source.suite == "main":
+        return {}
+    if (source.suite, source.task) not in SHIFTS:
+        return None
+    if source.suite == "multitask":
+        return {"limb": LIMBS}
+    if source.difficulty is None:
+        return None
+    return {
+        "distraction": DIFFICULTY_ALIASES[source.difficulty],
+        "distraction_draw": "fixed",
+        "distraction_background": "videos",
     }
 
 
