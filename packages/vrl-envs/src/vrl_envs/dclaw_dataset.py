@@ -1,0 +1,94 @@
+"""Episodes of D'Claw Screw: random or trained behaviours act them out.
+
+Behaviours see ROBEL's 21 numbers, whatever is recorded. Episode i depends on the configuration and
+i alone, as in `dmc_dataset`.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from vrl_core.episodes import DataSpec, Episode
+from vrl_core.errors import VRLError
+from vrl_core.evaluation_workers import layout_of
+from vrl_envs.behaviours.policy import BehaviourPolicy
+from vrl_envs.behaviours.shipped import policy_path
+from vrl_envs.collection import (
+    check_index,
+    environment_data,
+    episode_streams,
+    run_episode,
+    uniform_action,
+)
+from vrl_envs.dclaw import STATE_SIZE, DClawEnvironment
+from vrl_envs.dclaw_config import DClawDataset, behaviour_task
+from vrl_envs.qualities import qualities_in, quality_of
+
+
+class DClawEpisodes:
+    """Episodes that a behaviour acts out when they are asked for."""
+
+    def __init__(self, config: DClawDataset) -> None:
+        """Read behaviours and model; raises `VRLError` when one is missing or does not fit."""
+        self.config = config
+        self.environment = DClawEnvironment(config.environment())
+        self.spec = describe(config, self.environment)
+        self.policies = {
+            quality: read_policy(config, quality, self.spec.action_size)
+            for quality in qualities_in(config.quality)
+            if quality != "random"
+        }
+
+    def __len__(self) -> int:
+        return self.config.length()
+
+    def __getitem__(self, index: int, /) -> Episode:
+        """Act out episode `index`."""
+        check_index(index, len(self))
+        quality = quality_of(self.config.quality, len(self), index)
+        seed, noise = episode_streams(self.config.seed, index)
+        policy = self.policies.get(quality)
+
+        def act(_observation: Any) -> np.ndarray:
+            if policy is None:
+                return uniform_action(noise, self.spec.action_size)
+            return policy.sample(self.environment.state(), noise)
+
+        return run_episode(self.environment, seed, act, {"seed": seed, "behaviour": quality})
+
+    def close(self) -> None:
+        """Free the simulator and its renderer."""
+        self.environment.close()
+
+
+def read_policy(config: DClawDataset, quality: str, action_size: int) -> BehaviourPolicy:
+    """Read a behaviour and check that it fits the task. Raises `VRLError` when it does not."""
+    path = policy_path(behaviour_task(config.task), quality, config.behaviours)
+    policy = BehaviourPolicy.read(path)
+    if (policy.observation_size, policy.action_size) != (STATE_SIZE, action_size):
+        raise VRLError(
+            f"The behaviour {path} takes {policy.observation_size} state numbers and gives "
+            f"{policy.action_size} actions; {config.task} has {STATE_SIZE} and {action_size}."
+        )
+    return policy
+
+
+def describe(config: DClawDataset, environment: DClawEnvironment) -> DataSpec:
+    """Describe the dataset for its store's manifest."""
+    layout = layout_of(environment)
+    return DataSpec(
+        task=config.task,
+        observations=layout.observations,
+        action_size=layout.action_size,
+        environment=environment_data("dclaw", config.environment())
+        | {"assets": None},  # a manifest names no place of one machine
+        render_quality=None if config.observation == "state" else config.rendering,
+        behaviour=config.quality,
+        seed=config.seed,
+        source="VRL",
+        licence="MIT",
+        versions={name: version(name) for name in ("mujoco", "numpy", "vrl-envs")},
+    )
