@@ -69,13 +69,10 @@ def readable_model(folder: Path | None) -> Iterator[Path]:
     What a user unpacked still has the wheel's declarations; a copy without them is read instead.
     """
     path = model_path(folder)
-    if folder is None:
-        yield path
-        return
+    root = path.parents[2]
     with tempfile.TemporaryDirectory() as copy:
-        root = path.parents[2]
-        for source in model_files(folder):
-            for file in (file for file in source.rglob("*") if file.is_file()):
+        for part in FOLDERS:
+            for file in (file for file in (root / part).rglob("*") if file.is_file()):
                 _write(Path(copy) / file.relative_to(root), file.read_bytes())
         yield Path(copy) / MODEL
 
