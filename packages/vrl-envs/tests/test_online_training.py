@@ -10,12 +10,24 @@ import torch
 
 from vrl_core.errors import VRLError
 from vrl_core.soft_actor_critic import SoftActorCriticConfig
+from vrl_envs.behaviours.action_replay import (
+    pack_actions,
+    read_action_replay,
+    write_action_replay,
+)
+from vrl_envs.behaviours.card import read_card
 from vrl_envs.behaviours.online import OnlineRun, OnlineTraining, TransitionReplay, keep_policy
 from vrl_envs.behaviours.presets import online_preset
-from vrl_envs.behaviours.state_replay import StateReplay, read_state_replay
+from vrl_envs.behaviours.state_replay import (
+    StateReplay,
+    read_state_replay,
+    write_state_replay,
+)
+from vrl_envs.behaviours.state_shipping import ship_state_policy, ship_state_replay
 from vrl_envs.behaviours.train import TrainBehaviour, train
 from vrl_envs.gym_mujoco_config import GymMuJoCo, GymMuJoCoDataset
 from vrl_envs.hiv_config import HIV, HIVDataset
+from vrl_envs.state_dataset import SimulatedReplay
 
 TINY = OnlineTraining(
     task="hiv",
@@ -88,6 +100,63 @@ def test_a_runs_folder_is_a_folder_of_behaviours(tmp_path):
     keep_policy(tmp_path / "steps/step_00000040.safetensors", tmp_path, "hiv", "medium")
     medium = HIVDataset(quality="medium", episodes=1, **settings).build()[0]
     assert (medium.actions != expert.actions).any()
+
+
+def test_shipped_behaviours_give_the_runs_episodes_again(tmp_path):
+    run_folder, shipped = tmp_path / "run", tmp_path / "shipped"
+    list(OnlineRun(TINY, run_folder).run())
+    card = ship_state_replay(run_folder, destination=shipped)
+    assert (card.training_steps, card.returns.episodes) == (50, 5)
+    policy = ship_state_policy(run_folder, 40, "medium", 2, destination=shipped)
+    assert (policy.observation_size, policy.returns.episodes) == (6, 2)
+    assert read_card(shipped / "policies/hiv/medium.json") == policy
+    settings = {"quality": "mixed", "days": 10, "reward_scale": 1e-6}
+    recorded = HIVDataset(behaviours=str(run_folder), **settings).build()
+    simulated = HIVDataset(behaviours=str(shipped), **settings).build()
+    assert isinstance(simulated, SimulatedReplay)
+    assert len(recorded) == len(simulated) == 5
+    for one, other in zip(recorded, simulated, strict=True):
+        np.testing.assert_array_equal(one.observations["state"], other.observations["state"])
+        np.testing.assert_array_equal(one.actions, other.actions)
+        np.testing.assert_allclose(one.rewards, other.rewards, rtol=1e-6)
+        np.testing.assert_array_equal(one.truncations, other.truncations)
+        assert one.info["replay_episode"] == other.info["replay_episode"]
+    with pytest.raises(VRLError, match="Ask for at most 5"):
+        HIVDataset(behaviours=str(shipped), episodes=6, **settings).build()
+    with pytest.raises(VRLError, match="recorded with days 10, not 400"):
+        HIVDataset(behaviours=str(shipped), quality="mixed").build()
+
+
+def test_a_terminated_episode_is_simulated_with_its_termination(tmp_path):
+    hopper = replace(TINY, task="hopper", environment=GymMuJoCo(task="hopper"), steps=40)
+    list(OnlineRun(hopper, tmp_path / "run").run())
+    ship_state_replay(tmp_path / "run", destination=tmp_path / "shipped")
+    settings = {"task": "hopper", "quality": "mixed"}
+    folders = (str(tmp_path / "run"), str(tmp_path / "shipped"))
+    recorded, simulated = (GymMuJoCoDataset(behaviours=f, **settings).build() for f in folders)
+    for one, other in zip(recorded, simulated, strict=True):
+        np.testing.assert_array_equal(one.observations["state"], other.observations["state"])
+        np.testing.assert_array_equal(one.rewards, other.rewards)
+        assert one.terminations[-1]
+        np.testing.assert_array_equal(one.terminations, other.terminations)
+
+
+def test_replays_that_cannot_be_simulated_are_not_shipped(tmp_path):
+    list(OnlineRun(TINY, tmp_path).run())
+    file = tmp_path / "replays/hiv.safetensors"
+    replay, settings = read_state_replay(file)
+    for changed, said in (
+        ({"actions": replay.actions * np.float32(1 / 3)}, "no half-precision"),
+        ({"rewards": replay.rewards + 1}, "Episode 0 of the replay is another"),
+    ):
+        write_state_replay(file, replace(replay, **changed), settings)
+        with pytest.raises(VRLError, match=said):
+            ship_state_replay(tmp_path, destination=tmp_path / "shipped")
+    packed = pack_actions(replay, np.arange(5))
+    damaged = tmp_path / "damaged.safetensors"
+    write_action_replay(damaged, replace(packed, actions=packed.actions[1:]), settings)
+    with pytest.raises(VRLError, match="is damaged: 49 actions and 5 seeds for 5 episodes of 50"):
+        read_action_replay(damaged)
 
 
 def test_the_command_keeps_a_step_as_a_behaviour(tmp_path):

@@ -31,10 +31,13 @@ def run_episode(
     seed: int,
     act: Callable[[Any], np.ndarray],
     info: Mapping[str, Any] | None = None,
+    *,
+    steps: int | None = None,
 ) -> Episode:
     """Let `act`, from an observation to an action, play the episode of a seed.
 
-    Where the environment tells of success, the episode's info has `success`: whether a step had.
+    It is truncated after `steps`, if they are given, at the latest. Where the environment tells of
+    success, the episode's info has `success`: whether a step had.
     """
     observation, _ = environment.reset(seed=seed)
     observations, actions, rewards, ends = [observation], [], [], [(False, False)]
@@ -44,6 +47,7 @@ def run_episode(
         observation, reward, terminated, truncated, told = environment.step(actions[-1])
         observations.append(observation)
         rewards.append(reward)
+        truncated = truncated or (len(rewards) == steps and not terminated)
         ends.append((terminated, truncated))
         successes += [bool(told["success"])] if "success" in told else []
     return Episode(

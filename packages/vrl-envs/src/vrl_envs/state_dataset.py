@@ -5,7 +5,7 @@ Episode i depends on the configuration and i alone, as in `dmc_dataset`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec, spread
 from vrl_core.errors import VRLError
 from vrl_core.fingerprint import describe as settings_and_files
+from vrl_envs.behaviours.action_replay import holds_actions_alone, read_action_replay
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.shipped import behaviour_files, policy_path, replay_path
 from vrl_envs.behaviours.state_replay import read_environment, read_state_replay
@@ -45,7 +46,10 @@ def open_state_dataset(config: StateDatasetConfig) -> Dataset:
     """
     if isinstance(config, HIVDataset):
         config = with_reward_scale(config)
-    return ReplayedStates(config) if config.quality == "mixed" else CollectedStates(config)
+    if config.quality != "mixed":
+        return CollectedStates(config)
+    path = replay_path(behaviour_task(config.task), config.behaviours)
+    return SimulatedReplay(config) if holds_actions_alone(path) else ReplayedStates(config)
 
 
 def fingerprint(config: StateDatasetConfig) -> dict[str, Any]:
@@ -137,30 +141,22 @@ class ReplayedStates:
     """Episodes that an agent saw while it learnt, with the rewards of the task asked for."""
 
     def __init__(self, config: StateDatasetConfig) -> None:
-        source = behaviour_task(config.task)
         self.config, self.settings = config, config.environment()
-        path = replay_path(source, config.behaviours)
-        self.replay, self.recorded = read_state_replay(path)
+        path = replay_path(behaviour_task(config.task), config.behaviours)
+        self.replay, recorded = read_state_replay(path)
         if isinstance(self.settings, HIV):
-            self.factor = self.settings.reward_scale / recorded_scale(path, self.recorded)
-        available = len(self.replay)
-        self.episodes = available if config.episodes is None else config.episodes
-        if self.episodes > available:
-            raise VRLError(
-                f"{self.episodes} episodes of {config.task} 'mixed' were asked for; the replay of "
-                f"{source} has {available}. Ask for at most {available}."
-            )
-        self.chosen = spread(self.episodes, available)
-        self._require_same_settings(source)
+            self.factor = self.settings.reward_scale / recorded_scale(path, recorded)
+        self.chosen = chosen_episodes(config, len(self.replay))
+        require_same_settings(config, recorded)
         sizes = (self.replay.observations.shape[1], self.replay.actions.shape[1])
         self.spec = describe(config, *sizes)
 
     def __len__(self) -> int:
-        return self.episodes
+        return len(self.chosen)
 
     def __getitem__(self, index: int, /) -> Episode:
         """Return episode `index` of those chosen from the replay."""
-        check_index(index, self.episodes)
+        check_index(index, len(self))
         index = self.chosen[index]
         episode = self.replay.episode(index, {"replay_episode": index, "behaviour": "mixed"})
         return replace(episode, rewards=self._rewards(index, episode).astype(np.float32))
@@ -178,14 +174,63 @@ class ReplayedStates:
             self.settings, velocities, episode.actions.astype(np.float64), following
         )
 
-    def _require_same_settings(self, source: str) -> None:
-        for field in fields(self.settings):
-            name, wanted = field.name, getattr(self.settings, field.name)
-            if name not in CHANGEABLE and self.recorded.get(name, wanted) != wanted:
-                raise VRLError(
-                    f"The replay of {source} was recorded with {name} {self.recorded[name]!r}, not "
-                    f"{wanted!r}. Ask for {self.recorded[name]!r}, or train a behaviour with yours."
-                )
+
+class SimulatedReplay:
+    """Episodes that an agent saw while it learnt, simulated again in the task asked for."""
+
+    def __init__(self, config: StateDatasetConfig) -> None:
+        path = replay_path(behaviour_task(config.task), config.behaviours)
+        self.replay = read_action_replay(path)
+        self.chosen = chosen_episodes(config, len(self.replay))
+        require_same_settings(config, read_environment(path))
+        self.environment: Any = config.environment().build()
+        self.spec = describe(config, *sizes_of(self.environment))
+        if self.replay.actions.shape[1] != self.spec.action_size:
+            raise VRLError(
+                f"The replay {path} has {self.replay.actions.shape[1]} numbers in an action; "
+                f"{config.task} has {self.spec.action_size}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int, /) -> Episode:
+        """Simulate episode `index` of those chosen from the replay."""
+        check_index(index, len(self))
+        index = self.chosen[index]
+        info = {"replay_episode": index, "behaviour": "mixed"}
+        return self.replay.simulate(self.environment, index, info)
+
+    def close(self) -> None:
+        """Free the simulator."""
+        self.environment.close()
+
+
+def chosen_episodes(config: StateDatasetConfig, available: int) -> Sequence[int]:
+    """Return which episodes of a replay are taken: all, or some spread evenly over it.
+
+    Raises `VRLError` when there are fewer than were asked for.
+    """
+    wanted = available if config.episodes is None else config.episodes
+    if wanted > available:
+        raise VRLError(
+            f"{wanted} episodes of {config.task} 'mixed' were asked for; the replay of "
+            f"{behaviour_task(config.task)} has {available}. Ask for at most {available}."
+        )
+    return spread(wanted, available)
+
+
+def require_same_settings(config: StateDatasetConfig, recorded: Mapping[str, Any]) -> None:
+    """Raise `VRLError` when a replay was recorded with settings that shape more than the reward."""
+    settings = config.environment()
+    for field in fields(settings):
+        name, wanted = field.name, getattr(settings, field.name)
+        if name not in CHANGEABLE and recorded.get(name, wanted) != wanted:
+            raise VRLError(
+                f"The replay of {behaviour_task(config.task)} was recorded with {name} "
+                f"{recorded[name]!r}, not {wanted!r}. Ask for {recorded[name]!r}, or train a "
+                "behaviour with yours."
+            )
 
 
 def sizes_of(environment: Any) -> tuple[int, int]:

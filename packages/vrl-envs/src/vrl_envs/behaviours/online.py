@@ -174,7 +174,7 @@ class OnlineRun:
     def collect(self) -> float:
         """Add one episode to the replay and return its return."""
         uniform = self.replay.steps < self.config.random_steps
-        seed = 1_000_000 * (self.config.seed + 1) + len(self.replay.episodes)
+        seed = episode_seed(self.config.seed, len(self.replay.episodes))
         episode = self.play(seed, uniform=uniform)
         self.replay.add(episode)
         return float(episode.rewards.sum(dtype=np.float64))
@@ -276,6 +276,11 @@ def longest_episode(environment: GymMuJoCo | HIV | DClaw) -> int:
     if isinstance(environment, HIV):
         return environment.days
     return environment.horizon if isinstance(environment, DClaw) else EPISODE_STEPS
+
+
+def episode_seed(seed: int, index: int) -> int:
+    """Return the seed that a training's episode begins with."""
+    return 1_000_000 * (seed + 1) + index
 
 
 def one_episode(replay: StateReplay, index: int) -> StateReplay:

@@ -118,7 +118,7 @@ def preset(task: str, name: str) -> BehaviourTraining:
 HIV_REWARD_SCALE = 1e-4
 """Makes a day's reward 2 (no drugs) to 5 (both in full), where published it is 2e4 to 5e4; it grows
 with what the agent learns. Whether MOPO's Table 5 is on this scale cannot be told
-(`docs/environments.md`)."""
+(`docs/tasks/hiv.md`)."""
 
 
 def online_preset(task: str, name: str) -> OnlineTraining:

@@ -23,7 +23,7 @@ from vrl_envs.collection import episode_streams, run_episode
 from vrl_envs.config import DMC
 from vrl_envs.dmc import DMCEnvironment
 
-_EVALUATION_SEED = 1_000_003
+EVALUATION_SEED = 1_000_003
 """Seed of the card's episodes, away from the small ones that data is collected with."""
 
 
@@ -119,7 +119,7 @@ def policy_returns(policy: BehaviourPolicy, task: str, episodes: int) -> list[fl
     environment = DMCEnvironment(DMC(task=task, observation="state"))
     returns = []
     for episode in range(episodes):
-        seed, noise = episode_streams(_EVALUATION_SEED, episode)
+        seed, noise = episode_streams(EVALUATION_SEED, episode)
         played = run_episode(environment, seed, lambda state: policy.sample(state, noise))  # noqa: B023
         returns.append(played.undiscounted_return)
     environment.close()
