@@ -18,6 +18,7 @@ from vrl_core.testing import check_dataset
 from vrl_envs.behaviours.online import OnlineRun
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.presets import online_preset
+from vrl_envs.behaviours.state_shipping import ship_state_replay
 from vrl_envs.dclaw_config import DClawDataset
 
 
@@ -80,9 +81,10 @@ def test_two_behaviours_act_in_half_the_episodes_each(assets, behaviours):
     assert uniform.info["success"] is True  # the valve starts on the mark
 
 
-def test_default_numbers_of_episodes():
-    lengths = {quality: DClawDataset(quality=quality).length() for quality in ("expert", "medexp")}
-    assert lengths == {"expert": 200, "medexp": 400}
+def test_default_numbers_of_episodes(assets, behaviours):
+    settings = {"episodes": None, "observation": "state"}
+    for quality, length in (("expert", 200), ("medexp", 400)):
+        assert len(small(assets, behaviours, quality=quality, **settings).build()) == length
 
 
 def test_a_store_leads_back_to_the_environment_and_names_no_folder(assets, tmp_path):
@@ -116,6 +118,8 @@ def test_bad_settings_are_explained():
         DClawDataset(quality="medium_expert", episodes=1)
     with pytest.raises(VRLError, match="Did you mean 'screw_random'"):
         DClawDataset(task="screw_randm")
+    with pytest.raises(VRLError, match=r"has no 'mixed'.* screw_fixed and screw_random have it"):
+        DClawDataset(task="screw_random_dynamics", quality="medium_replay")
     with pytest.raises(VRLError, match="seed is -1"):
         DClawDataset(seed=-1)
 
@@ -158,3 +162,21 @@ def test_behaviours_are_trained_on_scaled_rewards_and_act_in_data(monkeypatch, t
     folder = str(tmp_path / "run")
     episode = DClawDataset(task="screw_random", behaviours=folder, **settings).build()[0]
     assert np.isfinite(episode.rewards).all()
+    ship_state_replay(tmp_path / "run", destination=tmp_path / "shipped")
+    for folder in ("run", "shipped"):
+        settings = {"size": 8, "quality": "medium_replay", "behaviours": str(tmp_path / folder)}
+        mixed = DClawDataset(task="screw_random", **settings).build()
+        assert len(mixed) == 2
+        for episode, played in zip(mixed, run.replay.episodes, strict=True):
+            np.testing.assert_array_equal(episode.actions, played.actions)
+            np.testing.assert_array_equal(episode.rewards, played.rewards)
+            claw = played.observations[:, :9]
+            np.testing.assert_array_equal(episode.observations["state"], claw)
+            assert episode.observations["image"].shape == (6, 8, 8, 3)
+    (tmp_path / "run" / "training.json").unlink()
+    with pytest.raises(VRLError, match=r"cannot be simulated again: .*training\.json"):
+        DClawDataset(
+            task="screw_random", **settings | {"behaviours": str(tmp_path / "run")}
+        ).build()
+    with pytest.raises(VRLError, match="Ask for at most 2"):
+        DClawDataset(task="screw_random", episodes=3, **settings).build()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vrl_core.errors import unknown_name
+from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
 from vrl_envs.config import (
     QUALITY_ALIASES,
@@ -28,7 +28,7 @@ TASKS = ("screw_fixed", "screw_random", "screw_random_dynamics")
 BEHAVIOUR_TASKS = ("screw_fixed", "screw_random")
 """Those with behaviours of their own."""
 CAMERAS = ("oblique", "targeting", "object_target")
-QUALITIES = ("random", "medium", "medium_expert", "expert")
+QUALITIES = ("random", "mixed", "medium", "medium_expert", "expert")
 ROBEL_HORIZON = 80
 """Steps of an episode, 8 seconds."""
 DEFAULT_EPISODES = 200
@@ -100,12 +100,14 @@ class DClawDataset(DatasetConfig):
     task: str = "screw_fixed"
     """`screw_fixed`, `screw_random` or `screw_random_dynamics`."""
     quality: str = "expert"
-    """Behaviour: `random` (uniform actions), `medium`, `medium_expert` (half the episodes of each)
-    or `expert`."""
+    """Behaviour: `random` (uniform actions), `mixed` (what the medium agent did while it learnt;
+    `screw_random_dynamics` has none), `medium`, `medium_expert` (half the episodes of each) or
+    `expert`."""
     size: int = 128
     """Height and width of the image in pixels."""
     episodes: int | None = None
-    """Episodes to collect; by default 200 (16,000 steps), of two behaviours twice as many."""
+    """Episodes to collect; by default 200 (16,000 steps), of two behaviours twice as many, of
+    `mixed` the whole replay. Fewer of it are spread evenly."""
     seed: int = 0
     """Seed of the first states, the dynamics and the behaviour's choices."""
     horizon: int = ROBEL_HORIZON
@@ -120,8 +122,8 @@ class DClawDataset(DatasetConfig):
     assets: Path | None = None
     """Folder with ROBEL's model, as in the environment."""
     behaviours: str | None = None
-    """Folder of behaviours, `policies/<task>/<quality>.safetensors`; a training run's folder is
-    one. In `screw_random_dynamics` the behaviours of `screw_random` act."""
+    """Folder of behaviours: `policies/<task>/<quality>.safetensors`, `replays/<task>.safetensors`;
+    a training run's folder is one. In `screw_random_dynamics` those of `screw_random` act."""
 
     def __post_init__(self) -> None:
         quality = QUALITY_ALIASES.get(self.quality, self.quality)
@@ -129,15 +131,15 @@ class DClawDataset(DatasetConfig):
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))
         self.environment()
-        # One episode cannot be half of each.
-        check_at_least("episodes", self.length(), len(qualities_in(quality)))
+        if quality == "mixed" and self.task not in BEHAVIOUR_TASKS:
+            raise VRLError(
+                f"{self.task} has no 'mixed': no agent learnt in it, and actions chosen under "
+                f"other dynamics answer to nothing here. {' and '.join(BEHAVIOUR_TASKS)} have it."
+            )
+        if self.episodes is not None:
+            # One episode cannot be half of each.
+            check_at_least("episodes", self.episodes, len(qualities_in(quality)))
         check_at_least("seed", self.seed, 0)
-
-    def length(self) -> int:
-        """Return the number of episodes: the given, else the behaviour's own."""
-        if self.episodes is None:
-            return DEFAULT_EPISODES * len(qualities_in(self.quality))
-        return self.episodes
 
     def environment(self) -> DClaw:
         """Return the environment that the episodes come from."""
@@ -156,9 +158,9 @@ class DClawDataset(DatasetConfig):
 
         Raises `VRLError` when the model or the behaviour is not there.
         """
-        from vrl_envs.dclaw_dataset import DClawEpisodes
+        from vrl_envs.dclaw_dataset import open_dclaw
 
-        return DClawEpisodes(self)
+        return open_dclaw(self)
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return what the episodes depend on: behaviours, model and simulator too."""

@@ -25,6 +25,7 @@ from vrl_core.errors import VRLError
 from vrl_core.hooks import EnvironmentConfig
 from vrl_core.interruption import Interruption
 from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig, StateBatch
+from vrl_envs.behaviours.action_replay import episode_seed
 from vrl_envs.behaviours.run_record import check_training, forget_after, record_settings
 from vrl_envs.behaviours.state_replay import (
     StateReplay,
@@ -276,11 +277,6 @@ def longest_episode(environment: GymMuJoCo | HIV | DClaw) -> int:
     if isinstance(environment, HIV):
         return environment.days
     return environment.horizon if isinstance(environment, DClaw) else EPISODE_STEPS
-
-
-def episode_seed(seed: int, index: int) -> int:
-    """Return the seed that a training's episode begins with."""
-    return 1_000_000 * (seed + 1) + index
 
 
 def one_episode(replay: StateReplay, index: int) -> StateReplay:
