@@ -185,6 +185,7 @@ def test_shipped_behaviours_are_small_and_have_fitting_cards():
         "cartpole_swingup": ("medium", "mixed"),
         "cheetah_run": ("expert", "medium", "medium_expert", "mixed"),
         "screw_fixed": ("expert", "medium", "medium_expert", "mixed"),
+        "screw_random": ("medium", "mixed"),
         "walker_walk": ("expert", "medium", "medium_expert", "mixed"),
     }
     for path in SHIPPED.glob("policies/*/*.safetensors"):

@@ -1,5 +1,6 @@
 """The dataset `dclaw`: who acts, episodes pure in their index, and what leads back from a store."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,19 @@ def test_two_behaviours_act_in_half_the_episodes_each(assets, behaviours):
     uniform = small(assets, quality="random", observation="state", horizon=80).build()[0]
     assert uniform.actions.std() == pytest.approx(1 / np.sqrt(3), abs=0.04)
     assert uniform.info["success"] is True  # the valve starts on the mark
+
+
+def test_shipped_behaviours_turn_robels_own_valve():
+    folder = Path(os.environ.get("VRL_TEST_DATA", "")) / "dclaw"
+    if not (folder / "robel-scenes").is_dir():
+        pytest.skip("ROBEL's own model is not here: VRL_TEST_DATA names no folder with dclaw")
+    settings = {"observation": "state", "assets": folder}
+    halves = DClawDataset(quality="medium_expert", episodes=2, **settings).build()
+    medium, expert = (episode.undiscounted_return for episode in halves)
+    assert -500 < medium < 2500 < expert
+    mixed = DClawDataset(quality="mixed", **settings).build()
+    first, last = mixed[0].undiscounted_return, mixed[len(mixed) - 1].undiscounted_return
+    assert first < -500 < 500 < last  # from uniform actions to medium
 
 
 def test_default_numbers_of_episodes(assets, behaviours):
