@@ -81,6 +81,7 @@ def limited_target(action: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 def load_model(assets: Path | None) -> Any:
     """Load the model of a folder or of VRL's cache; raises `VRLError` when it is no D'Claw."""
+    place = assets or "VRL's cache"
     with readable_model(assets) as path:
         try:
             spec = mujoco.MjSpec.from_file(str(path))
@@ -88,7 +89,7 @@ def load_model(assets: Path | None) -> Any:
                 spec.detach_body(spec.body(GHOST))
             model = spec.compile()
         except ValueError as error:
-            raise VRLError(f"MuJoCo cannot read the D'Claw model in {assets}: {error}") from error
+            raise VRLError(f"MuJoCo cannot read the D'Claw model in {place}: {error}") from error
     try:
         for name in (*JOINTS, VALVE):
             model.joint(name)
@@ -98,7 +99,7 @@ def load_model(assets: Path | None) -> Any:
             model.body(name)
         model.geom("mount")
     except KeyError as error:
-        raise VRLError(f"The model in {assets} is no D'Claw of ROBEL: {error.args[0]}") from error
+        raise VRLError(f"The model in {place} is no D'Claw of ROBEL: {error.args[0]}") from error
     return model
 
 
