@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, ReferenceReturns
@@ -95,6 +95,11 @@ class Adroit(EnvironmentConfig):
             )
         if self.camera not in known:
             raise unknown_name(f"camera of {self.task}", self.camera, known)
+
+    @classmethod
+    def gallery(cls) -> Mapping[str, Self]:
+        """Return all four tasks."""
+        return {task: cls(task=task) for task in ADROIT_TASKS}
 
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 QUALITIES = ("random", "play", "noisy")
 RECORDED_STEPS = 1000
 """Steps of an episode of OGBench's `play` and `noisy` data."""
+
+SHOWN_TASKS = ("cube_single_task1", "scene_task1", "puzzle_4x4_task1", "antmaze_medium_task1")
+"""Those of the gallery."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,11 @@ class OGBench(EnvironmentConfig):
     def steps(self) -> int:
         """Return the steps of an episode: the given, else the task's own."""
         return default_horizon(self.task) if self.horizon is None else self.horizon
+
+    @classmethod
+    def gallery(cls) -> Mapping[str, Self]:
+        """Return a task of each kind of scene."""
+        return {task: cls(task=task) for task in SHOWN_TASKS}
 
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.

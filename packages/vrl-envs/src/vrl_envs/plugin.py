@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, hookimpl
 from vrl_envs.adroit_config import Adroit, AdroitDataset
 from vrl_envs.config import DMC, DMCDataset
+from vrl_envs.dclaw_config import DClaw, DClawDataset
 from vrl_envs.gym_mujoco_config import GymMuJoCo, GymMuJoCoDataset
 from vrl_envs.hiv_config import HIV, HIVDataset
 from vrl_envs.metaworld_config import MetaWorld, MetaWorldDataset
@@ -26,12 +27,13 @@ def vrl_environments() -> Mapping[str, type[EnvironmentConfig]]:
     """Name the environments."""
     return {
         "dmc": DMC,
+        "metaworld": MetaWorld,
+        "dclaw": DClaw,
+        "adroit": Adroit,
+        "robohive": RoboHive,
+        "ogbench": OGBench,
         "gym-mujoco": GymMuJoCo,
         "hiv": HIV,
-        "metaworld": MetaWorld,
-        "adroit": Adroit,
-        "ogbench": OGBench,
-        "robohive": RoboHive,
     }
 
 
@@ -40,12 +42,13 @@ def vrl_datasets() -> Mapping[str, type[DatasetConfig]]:
     """Name the collected and the published datasets."""
     return {
         "dmc": DMCDataset,
+        "metaworld": MetaWorldDataset,
+        "dclaw": DClawDataset,
+        "adroit": AdroitDataset,
+        "robohive": RoboHiveDataset,
+        "ogbench": OGBenchDataset,
         "gym-mujoco": GymMuJoCoDataset,
         "hiv": HIVDataset,
-        "metaworld": MetaWorldDataset,
-        "adroit": AdroitDataset,
-        "ogbench": OGBenchDataset,
-        "robohive": RoboHiveDataset,
         "v-d4rl": VD4RL,
         "lompo": LOMPO,
         "d5rl": D5RL,

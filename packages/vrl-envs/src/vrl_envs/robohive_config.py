@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
@@ -38,6 +38,17 @@ Reward = Literal["dense", "sparse", "solved", "objects"]
 
 REWARDS = ("dense", "sparse", "solved", "objects")
 QUALITIES = ("random", "medium", "medium_expert", "expert")
+
+SHOWN_TASKS = (
+    "pen-v1",
+    "door-v1",
+    "hammer-v1",
+    "relocate-v1",
+    "baoding-v1",
+    "franka_slide_open-v3",
+    "kitchen_mixed",
+)
+"""Those of the gallery."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +163,11 @@ class RoboHive(RoboHiveTask, EnvironmentConfig):
     def robohive_id(self) -> str:
         """Return RoboHive's own id."""
         return PRESETS[self.task][0] if self.task in PRESETS else self.task
+
+    @classmethod
+    def gallery(cls) -> Mapping[str, Self]:
+        """Return hands, an appliance, and kitchens."""
+        return {task: cls(task=task) for task in SHOWN_TASKS}
 
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.

@@ -27,6 +27,7 @@ from vrl_envs.collection import (
     run_episode,
     uniform_action,
 )
+from vrl_envs.dclaw_config import DClawDataset
 from vrl_envs.gym_mujoco_config import STANDARD_TASKS, GymMuJoCoDataset, behaviour_task
 from vrl_envs.hiv_config import HIV, HIVDataset
 from vrl_envs.qualities import qualities_in, quality_of
@@ -206,7 +207,7 @@ class SimulatedReplay:
         self.environment.close()
 
 
-def chosen_episodes(config: StateDatasetConfig, available: int) -> Sequence[int]:
+def chosen_episodes(config: StateDatasetConfig | DClawDataset, available: int) -> Sequence[int]:
     """Return which episodes of a replay are taken: all, or some spread evenly over it.
 
     Raises `VRLError` when there are fewer than were asked for.

@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 from vrl_core.atomic import replacing
 from vrl_core.episodes import Episode
 from vrl_core.errors import VRLError
-from vrl_envs.behaviours.state_replay import StateReplay
+from vrl_envs.behaviours.state_replay import StateReplay, read_state_replay
 from vrl_envs.collection import run_episode
 
 
@@ -49,6 +49,16 @@ class ActionReplay:
         actions = iter(self.actions_of(index))
         seed, steps = int(self.seeds[index]), int(self.lengths[index])
         return run_episode(environment, seed, lambda _: next(actions), info, steps=steps)
+
+
+def episode_seed(seed: int, index: int) -> int:
+    """Return the seed that an online training's episode begins with."""
+    return 1_000_000 * (seed + 1) + index
+
+
+def episode_seeds(seed: int, episodes: int) -> np.ndarray:
+    """Return the seeds `(episodes,)` of a training's first episodes."""
+    return np.array([episode_seed(seed, index) for index in range(episodes)], np.int64)
 
 
 def pack_actions(replay: StateReplay, seeds: np.ndarray) -> ActionReplay:
@@ -97,3 +107,22 @@ def read_action_replay(path: Path) -> ActionReplay:
             f"seeds for {len(replay.lengths)} episodes of {replay.lengths.sum()} steps."
         )
     return replay
+
+
+def read_or_pack_actions(path: Path) -> ActionReplay:
+    """Read a replay as seeds and actions: a shipped one, or one in a training run's folder.
+
+    Raises `VRLError` for another kind of file, or when nothing tells the seeds of the episodes.
+    """
+    if holds_actions_alone(path):
+        return read_action_replay(path)
+    replay, _ = read_state_replay(path)
+    training = path.parents[1] / "training.json"
+    try:
+        seed = json.loads(training.read_text())["seed"]
+    except (OSError, ValueError, KeyError) as error:
+        raise VRLError(
+            f"The episodes of the replay {path} cannot be simulated again: {training}, which "
+            "tells their seeds, cannot be read. Keep the files of a training run together."
+        ) from error
+    return pack_actions(replay, episode_seeds(seed, len(replay)))

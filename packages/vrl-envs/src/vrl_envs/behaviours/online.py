@@ -1,4 +1,4 @@
-"""Train behaviours of state tasks online: soft actor-critic on Gymnasium's MuJoCo tasks and HIV.
+"""Train behaviours of state tasks online: soft actor-critic on Gymnasium's tasks, HIV and D'Claw.
 
 MOPO's and D4RL's buffers are what such an agent saw while it learnt (MOPO, Sections 5.1, 5.2 and
 Appendix F). The run's folder is laid out as a folder of behaviours is, so
@@ -25,6 +25,7 @@ from vrl_core.errors import VRLError
 from vrl_core.hooks import EnvironmentConfig
 from vrl_core.interruption import Interruption
 from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig, StateBatch
+from vrl_envs.behaviours.action_replay import episode_seed
 from vrl_envs.behaviours.run_record import check_training, forget_after, record_settings
 from vrl_envs.behaviours.state_replay import (
     StateReplay,
@@ -33,6 +34,7 @@ from vrl_envs.behaviours.state_replay import (
     write_state_replay,
 )
 from vrl_envs.behaviours.training import optimiser_tensors, part, restore_optimisers
+from vrl_envs.dclaw_config import DClaw
 from vrl_envs.gym_mujoco_config import GymMuJoCo
 from vrl_envs.hiv_config import HIV
 
@@ -45,8 +47,8 @@ class OnlineTraining:
     """How one behaviour agent is trained; the file beside the policies records it."""
 
     task: str
-    """A task of Gymnasium's MuJoCo ones or MOPO's, or `hiv`."""
-    environment: GymMuJoCo | HIV
+    """A task of Gymnasium's MuJoCo ones or MOPO's, `hiv`, or one of D'Claw's."""
+    environment: GymMuJoCo | HIV | DClaw
     """The environment's settings."""
     steps: int = 1_000_000
     """Agent steps in all; the last episode is finished."""
@@ -62,6 +64,8 @@ class OnlineTraining:
     """Agent steps between checkpoints."""
     evaluation_episodes: int = 5
     """Episodes of the stochastic policy at each checkpoint."""
+    reward_scale: float = 1.0
+    """Factor of the rewards that the agent learns from; the replay has the task's own."""
     agent: SoftActorCriticConfig = field(default_factory=SoftActorCriticConfig)
     """Soft actor-critic's own sizes and rates."""
 
@@ -73,21 +77,24 @@ class OnlineTraining:
 class TransitionReplay:
     """All episodes so far, in arrays of a fixed capacity, with transitions drawn uniformly."""
 
-    def __init__(self, steps: int, observation: int, action: int) -> None:
+    def __init__(
+        self, steps: int, observation: int, action: int, *, reward_scale: float = 1.0
+    ) -> None:
         self.observations = np.zeros((steps, observation), np.float32)
         self.next_observations = np.zeros((steps, observation), np.float32)
         self.actions = np.zeros((steps, action), np.float32)
         self.rewards = np.zeros(steps, np.float32)
         self.terminations = np.zeros(steps, bool)
         self.episodes: list[StateReplay] = []
-        self.steps = 0
+        self.reward_scale, self.steps = reward_scale, 0
 
     def add(self, episode: StateReplay) -> None:
         """Append one episode."""
         rows = slice(self.steps, self.steps + len(episode.actions))
         self.observations[rows] = episode.observations[:-1]
         self.next_observations[rows] = episode.observations[1:]
-        self.actions[rows], self.rewards[rows] = episode.actions, episode.rewards
+        self.actions[rows] = episode.actions
+        self.rewards[rows] = self.reward_scale * episode.rewards
         self.terminations[rows.stop - 1] = episode.terminated[0]
         self.episodes.append(episode)
         self.steps = rows.stop
@@ -118,13 +125,13 @@ class OnlineRun:
         self.config, self.folder = config, folder
         environment: EnvironmentConfig = config.environment
         self.environment = environment.build()
-        self.limit = getattr(config.environment, "days", EPISODE_STEPS)
         sizes = (
             int(np.prod(self.environment.observation_space.shape or ())),
             int(np.prod(self.environment.action_space.shape or ())),
         )
         self.agent = SoftActorCritic(config.agent, *sizes)
-        self.replay = TransitionReplay(config.steps + self.limit, *sizes)
+        room = config.steps + longest_episode(config.environment)
+        self.replay = TransitionReplay(room, *sizes, reward_scale=config.reward_scale)
         self.rng = np.random.default_rng(config.seed)
         self.updates, self.evaluated = 0, 0
         (folder / "steps").mkdir(parents=True, exist_ok=True)
@@ -265,9 +272,11 @@ class OnlineRun:
         return record
 
 
-def episode_seed(seed: int, index: int) -> int:
-    """Return the seed that a training's episode begins with."""
-    return 1_000_000 * (seed + 1) + index
+def longest_episode(environment: GymMuJoCo | HIV | DClaw) -> int:
+    """Return after how many steps an episode is cut off at the latest."""
+    if isinstance(environment, HIV):
+        return environment.days
+    return environment.horizon if isinstance(environment, DClaw) else EPISODE_STEPS
 
 
 def one_episode(replay: StateReplay, index: int) -> StateReplay:

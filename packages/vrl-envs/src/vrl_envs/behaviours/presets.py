@@ -9,6 +9,8 @@ from vrl_core.errors import unknown_name
 from vrl_core.soft_actor_critic import SoftActorCriticConfig
 from vrl_envs.behaviours.online import OnlineTraining
 from vrl_envs.behaviours.training import BehaviourTraining
+from vrl_envs.dclaw_config import BEHAVIOUR_TASKS as DCLAW_TASKS
+from vrl_envs.dclaw_config import DClaw
 from vrl_envs.gym_mujoco_config import STANDARD_TASKS, GymMuJoCo
 from vrl_envs.gym_mujoco_config import TASKS as GYM_TASKS
 from vrl_envs.hiv_config import HIV, HIV_TASK
@@ -128,11 +130,30 @@ def online_preset(task: str, name: str) -> OnlineTraining:
     """
     if name not in ("mixed", "expert"):
         raise unknown_name(f"training preset of {task}", name, ("mixed", "expert"))
+    if task in DCLAW_TASKS:
+        return dclaw_preset(task)
     if task == HIV_TASK:
         environment: GymMuJoCo | HIV = HIV(reward_scale=HIV_REWARD_SCALE)
     elif task in GYM_TASKS:
         environment = GymMuJoCo(task=task)
     else:
-        raise unknown_name("state task", task, (*GYM_TASKS, HIV_TASK))
+        raise unknown_name("state task", task, (*GYM_TASKS, HIV_TASK, *DCLAW_TASKS))
     short = name == "mixed" and (task in STANDARD_TASKS or task == HIV_TASK)
     return OnlineTraining(task=task, environment=environment, steps=200_000 if short else 1_000_000)
+
+
+def dclaw_preset(task: str) -> OnlineTraining:
+    """Return the settings that D'Claw's behaviours are trained with, medium and expert alike."""
+    return OnlineTraining(
+        task=task,
+        environment=DClaw(task=task, observation="state"),
+        steps=40_000 if task == "screw_fixed" else 150_000,
+        random_steps=2_000,
+        batch_size=128,
+        evaluate_every=5_000,
+        evaluation_episodes=10,
+        reward_scale=0.1,
+        agent=SoftActorCriticConfig(
+            learning_rate=5e-4, target_entropy=-12.0, critic_layer_norm=True
+        ),
+    )

@@ -11,14 +11,21 @@ import numpy as np
 
 from vrl_core.errors import VRLError
 from vrl_core.hooks import EnvironmentConfig
-from vrl_envs.behaviours.action_replay import ActionReplay, pack_actions, write_action_replay
+from vrl_envs.behaviours.action_replay import (
+    ActionReplay,
+    episode_seeds,
+    pack_actions,
+    write_action_replay,
+)
 from vrl_envs.behaviours.card import BehaviourCard, Returns
-from vrl_envs.behaviours.online import episode_seed, keep_policy
+from vrl_envs.behaviours.online import keep_policy
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.shipped import SHIPPED, replay_path
 from vrl_envs.behaviours.shipping import EVALUATION_SEED, read_training, versions
 from vrl_envs.behaviours.state_replay import StateReplay, read_state_replay
 from vrl_envs.collection import episode_streams, run_episode
+from vrl_envs.dclaw_config import BEHAVIOUR_TASKS as DCLAW_TASKS
+from vrl_envs.dclaw_config import DClaw
 from vrl_envs.gym_mujoco_config import GymMuJoCo
 from vrl_envs.hiv_config import HIV, HIV_TASK
 
@@ -69,8 +76,7 @@ def ship_state_replay(
     training = read_training(run_folder)
     task, environment = str(training["task"]), environment_of(training).build()
     replay, recorded = read_state_replay(replay_path(task, run_folder))
-    seeds = np.array([episode_seed(training["seed"], index) for index in range(len(replay))])
-    packed = pack_actions(replay, seeds)
+    packed = pack_actions(replay, episode_seeds(training["seed"], len(replay)))
     require_same_episodes(environment, replay, packed)
     environment.close()
     target = destination / "replays" / f"{task}.safetensors"
@@ -107,9 +113,8 @@ def require_same_episodes(environment: Any, replay: StateReplay, packed: ActionR
 
 def environment_of(training: Mapping[str, Any]) -> EnvironmentConfig:
     """Return the settings of the environment that a run was trained in."""
-    kind = HIV if training["task"] == HIV_TASK else GymMuJoCo
-    settings: EnvironmentConfig = kind(**training["environment"])
-    return settings
+    kinds: dict[str, type[EnvironmentConfig]] = {HIV_TASK: HIV, **dict.fromkeys(DCLAW_TASKS, DClaw)}
+    return kinds.get(str(training["task"]), GymMuJoCo)(**training["environment"])
 
 
 def policy_returns(policy: BehaviourPolicy, environment: Any, episodes: int) -> list[float]:
