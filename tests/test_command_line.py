@@ -28,9 +28,9 @@ def test_the_packages_of_the_project_add_what_they_should(tmp_path):
     assert adds["vrl-worldmodel"]["commands"] == ["imagine", "penalties"]
     assert "mean-disagreement" in adds["vrl-worldmodel"]["penalties"]
     assert adds["vrl-theory"]["commands"] == ["theory"]
-    assert adds["vrl-envs"]["environments"] == ["dmc", "gym-mujoco", "hiv", "metaworld"]
-    assert {"dmc", "v-d4rl"} <= set(adds["vrl-envs"]["datasets"])
-    assert adds["vrl-core"]["datasets"] == ["store", "joined"]
+    assert adds["vrl-envs"]["environments"] == ["desk", "dmc", "gym-mujoco", "hiv", "metaworld"]
+    assert {"desk", "dmc", "v-d4rl"} <= set(adds["vrl-envs"]["datasets"])
+    assert adds["vrl-core"]["datasets"] == ["store", "joined", "rewarded"]
     assert all(all(texts.values()) for texts in found["help"].values())
 
 
@@ -50,6 +50,8 @@ def test_the_packages_of_the_project_add_what_they_should(tmp_path):
         ("imagine", "--help"),
         ("penalties", "--help"),
         ("quickstart", "--help"),
+        ("reward", "--help"),
+        ("reward", "train", "--help"),
     ],
 )
 def test_help_is_there(words, tmp_path):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, hookimpl
 from vrl_envs.config import DMC, DMCDataset
+from vrl_envs.desk_config import Desk, DeskDataset
 from vrl_envs.gym_mujoco_config import GymMuJoCo, GymMuJoCoDataset
 from vrl_envs.hiv_config import HIV, HIVDataset
 from vrl_envs.metaworld_config import MetaWorld, MetaWorldDataset
@@ -20,13 +21,14 @@ from vrl_envs.relabelling_config import Relabelled
 @hookimpl
 def vrl_environments() -> Mapping[str, type[EnvironmentConfig]]:
     """Name the environments."""
-    return {"dmc": DMC, "gym-mujoco": GymMuJoCo, "hiv": HIV, "metaworld": MetaWorld}
+    return {"desk": Desk, "dmc": DMC, "gym-mujoco": GymMuJoCo, "hiv": HIV, "metaworld": MetaWorld}
 
 
 @hookimpl
 def vrl_datasets() -> Mapping[str, type[DatasetConfig]]:
     """Name the collected and the published datasets."""
     return {
+        "desk": DeskDataset,
         "dmc": DMCDataset,
         "gym-mujoco": GymMuJoCoDataset,
         "hiv": HIVDataset,

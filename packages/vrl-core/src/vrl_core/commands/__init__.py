@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, str] = {
     "evaluate": "Evaluate the policy of one or several runs in the simulator",
     "report": "Make a page of tables, curves and videos from runs",
     "data": "Collect, convert, download, check, describe, view and export datasets",
+    "reward": "Learn a reward from labelled frames, and see how far it can be trusted",
     "plugins": "List what is installed, what it adds, and what is broken",
     "quickstart": "The whole way once: collect, train, evaluate, report",
 }

@@ -1,4 +1,4 @@
-"""The convolutional encoder of DrQ-v2. Images become floats here and nowhere else."""
+"""The convolutional encoder of DrQ-v2, in which images become floats."""
 
 from __future__ import annotations
 
