@@ -9,7 +9,7 @@ from vrl_core.errors import VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
-from vrl_envs import desk_dataset
+from vrl_envs import desk_config, desk_dataset
 from vrl_envs.desk_config import DeskDataset
 
 OPENING = 17
@@ -94,7 +94,13 @@ def test_bad_settings_are_explained():
             DeskDataset(**settings)
 
 
-def test_fingerprint_covers_model_and_simulator():
+def test_fingerprint_covers_model_code_and_simulator(monkeypatch, tmp_path):
+    assert all(path.is_file() for path in desk_config.MADE_BY)
     fingerprint = states().fingerprint()
+    changed = tmp_path / "desk_arm.py"
+    changed.write_text("another way to reach")
+    with monkeypatch.context() as patched:
+        patched.setattr(desk_config, "MADE_BY", (*desk_config.MADE_BY[:2], changed))
+        assert states().fingerprint() != fingerprint
     assert {"mujoco", "dm_control"} <= set(fingerprint["versions"])
     assert fingerprint != states(interest=0.5).fingerprint()

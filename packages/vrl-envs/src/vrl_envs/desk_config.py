@@ -172,14 +172,19 @@ class DeskDataset(DatasetConfig):
         return DeskEpisodes(self)
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Return what the episodes depend on: the settings, the model, and the simulator."""
+        """Return what the episodes depend on: settings, model, whatever moves it, the simulator."""
         from vrl_core.fingerprint import describe
 
-        return describe(self, files=[MODEL], packages=("mujoco", "dm_control"))
+        return describe(self, files=MADE_BY, packages=("mujoco", "dm_control"))
 
 
 MODEL = Path(__file__).with_name("desk.xml")
 """The model of desk and arm."""
+MADE_BY = tuple(
+    MODEL.with_name(name)
+    for name in ("desk.xml", "desk.py", "desk_arm.py", "desk_behaviour.py", "desk_dataset.py")
+)
+"""Files that episodes are other ones with when they change: the simulation is ours."""
 
 
 def check_task(task: str) -> None:
