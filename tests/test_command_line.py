@@ -28,10 +28,10 @@ def test_the_packages_of_the_project_add_what_they_should(tmp_path):
     assert adds["vrl-worldmodel"]["commands"] == ["imagine", "penalties"]
     assert "mean-disagreement" in adds["vrl-worldmodel"]["penalties"]
     assert adds["vrl-theory"]["commands"] == ["theory"]
-    images = ["dmc", "metaworld", "dclaw", "adroit", "robohive", "ogbench"]
+    images = ["dmc", "metaworld", "dclaw", "adroit", "robohive", "ogbench", "desk"]
     assert adds["vrl-envs"]["environments"] == [*images, "gym-mujoco", "hiv"]
-    assert {"dmc", "v-d4rl"} <= set(adds["vrl-envs"]["datasets"])
-    assert adds["vrl-core"]["datasets"] == ["store", "joined"]
+    assert {"desk", "dmc", "v-d4rl"} <= set(adds["vrl-envs"]["datasets"])
+    assert adds["vrl-core"]["datasets"] == ["store", "joined", "rewarded"]
     assert all(all(texts.values()) for texts in found["help"].values())
 
 
@@ -53,6 +53,8 @@ def test_the_packages_of_the_project_add_what_they_should(tmp_path):
         ("imagine", "--help"),
         ("penalties", "--help"),
         ("quickstart", "--help"),
+        ("reward", "--help"),
+        ("reward", "train", "--help"),
     ],
 )
 def test_help_is_there(words, tmp_path):

@@ -116,7 +116,10 @@ def test_plugins_are_listed_as_json_with_problems(tmp_path, monkeypatch, capsys)
     assert cli.main(["plugins", "--json"]) == 0
     listing = json.loads(capsys.readouterr().out)
     core = next(p for p in listing["plugins"] if p["distribution"] == "vrl-core")
-    assert core["adds"] == {"datasets": ["store", "joined"], "callbacks": ["tensorboard"]}
+    assert core["adds"] == {
+        "datasets": ["store", "joined", "rewarded"],
+        "callbacks": ["tensorboard"],
+    }
     problem = {"source": str(tmp_path / "gone.py"), "version": "", "module": "gone"}
     assert {**problem, "reason": "no such file"} in listing["problems"]
     assert listing["help"]["datasets"]["store"].startswith("A store on disk")

@@ -25,6 +25,7 @@ LIGHT = (
     "protocols",
     "episodes",
     "plugin",
+    "reward_config",
     "store_config",
     "callback_config",
     "commands.plugins",
@@ -32,6 +33,7 @@ LIGHT = (
     "commands.evaluate",
     "commands.data",
     "commands.report",
+    "commands.reward",
     "commands.quickstart",
     "testing",
 )

@@ -6,6 +6,7 @@ from vrl_core.hooks import DatasetConfig, EnvironmentConfig, hookimpl
 from vrl_envs.adroit_config import Adroit, AdroitDataset
 from vrl_envs.config import DMC, DMCDataset
 from vrl_envs.dclaw_config import DClaw, DClawDataset
+from vrl_envs.desk_config import Desk, DeskDataset
 from vrl_envs.gym_mujoco_config import GymMuJoCo, GymMuJoCoDataset
 from vrl_envs.hiv_config import HIV, HIVDataset
 from vrl_envs.metaworld_config import MetaWorld, MetaWorldDataset
@@ -32,6 +33,7 @@ def vrl_environments() -> Mapping[str, type[EnvironmentConfig]]:
         "adroit": Adroit,
         "robohive": RoboHive,
         "ogbench": OGBench,
+        "desk": Desk,
         "gym-mujoco": GymMuJoCo,
         "hiv": HIV,
     }
@@ -47,6 +49,7 @@ def vrl_datasets() -> Mapping[str, type[DatasetConfig]]:
         "adroit": AdroitDataset,
         "robohive": RoboHiveDataset,
         "ogbench": OGBenchDataset,
+        "desk": DeskDataset,
         "gym-mujoco": GymMuJoCoDataset,
         "hiv": HIVDataset,
         "v-d4rl": VD4RL,

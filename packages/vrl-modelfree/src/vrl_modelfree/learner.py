@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vrl_core.augment import random_shift
 from vrl_core.device import resolve_precision
 from vrl_core.episodes import DataSpec
 from vrl_core.observations import choose_fields, require_weights_of
 from vrl_core.protocols import Observations
 from vrl_core.replay import Replay
 from vrl_modelfree.actor_critic import Actor, noise_deviation
-from vrl_modelfree.augment import random_shift
 from vrl_modelfree.config import PixelConfig
 from vrl_modelfree.observation_encoder import ObservationEncoder
 from vrl_modelfree.policy import StackedFramesPolicy

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vrl_core.image_encoder import Encoder
 from vrl_core.observations import ObservationFields
 from vrl_core.protocols import Observations
 from vrl_core.standardisation import StandardisedVectors
 from vrl_modelfree.config import PixelConfig
-from vrl_modelfree.encoder import Encoder
 
 
 class ObservationEncoder(nn.Module):

@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, str] = {
     "report": "Make a page of tables, curves and videos from runs",
     "data": "Collect, convert, download, check, describe, view and export datasets",
     "gallery": "Make a page with a picture of every task that is installed",
+    "reward": "Learn a reward from labelled frames, and see how far it can be trusted",
     "plugins": "List what is installed, what it adds, and what is broken",
     "quickstart": "The whole way once: collect, train, evaluate, report",
 }

@@ -51,19 +51,24 @@ def main(arguments: Sequence[str], registry: Registry) -> int:
 
 def print_help() -> None:
     """Print what `vrl data` can do."""
+    print_commands("vrl data", COMMANDS, EXAMPLES)
+
+
+def print_commands(name: str, commands: Mapping[str, str], examples: Sequence[str]) -> None:
+    """Print the commands of a command, such as `vrl data`, with examples."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False)
-    console.print("usage: [bold]vrl data[/bold] COMMAND ...      vrl data COMMAND --help\n")
+    console.print(f"usage: [bold]{name}[/bold] COMMAND ...      {name} COMMAND --help\n")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
     table.add_column(style="cyan", no_wrap=True)
     table.add_column()
-    for name, meaning in COMMANDS.items():
-        table.add_row(name, meaning)
+    for command, meaning in commands.items():
+        table.add_row(command, meaning)
     console.print(table)
     console.print("\n[bold]Examples[/bold]")
-    for example in EXAMPLES:
+    for example in examples:
         console.print(f"  [dim]{example}[/dim]", soft_wrap=True)
 
 

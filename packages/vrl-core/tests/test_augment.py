@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import grid_sample, pad
 
-from vrl_modelfree.augment import random_shift, shift
+from vrl_core.augment import random_shift, shift
 
 
 def resampled(images: torch.Tensor, shifts: torch.Tensor, padding: int) -> torch.Tensor:

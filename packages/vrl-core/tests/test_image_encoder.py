@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vrl_core.errors import VRLError
-from vrl_modelfree.encoder import Encoder, normalise, smallest_size
+from vrl_core.image_encoder import Encoder, normalise, smallest_size
 
 PAPER = {"frame_stack": 3, "channels": (32, 32, 32, 32), "strides": (2, 1, 1, 1)}
 

@@ -1,4 +1,4 @@
-"""The convolutional encoder of DrQ-v2. Images become floats here and nowhere else."""
+"""The convolutional encoder of DrQ-v2, in which images become floats."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class Encoder(nn.Module):
             raise VRLError(
                 f"Images of {height}x{width} pixels are too small for {len(strides)} convolutions "
                 f"with strides {tuple(strides)}: they need at least {least}x{least}. Use data with "
-                "larger images, or fewer or less strided convolutions (encoder_strides)."
+                "larger images, or fewer or less strided convolutions (`encoder_strides` of an "
+                "algorithm, `strides` of a classifier of rewards)."
             )
         inputs = [frame_stack * image_channels, *channels[:-1]]
         layers: list[nn.Module] = []
