@@ -28,7 +28,8 @@ def test_the_packages_of_the_project_add_what_they_should(tmp_path):
     assert adds["vrl-worldmodel"]["commands"] == ["imagine", "penalties"]
     assert "mean-disagreement" in adds["vrl-worldmodel"]["penalties"]
     assert adds["vrl-theory"]["commands"] == ["theory"]
-    assert adds["vrl-envs"]["environments"] == ["dmc", "gym-mujoco", "hiv", "metaworld"]
+    environments = ["dmc", "gym-mujoco", "hiv", "kitchen", "metaworld"]
+    assert adds["vrl-envs"]["environments"] == environments
     assert {"dmc", "v-d4rl"} <= set(adds["vrl-envs"]["datasets"])
     assert adds["vrl-core"]["datasets"] == ["store", "joined"]
     assert all(all(texts.values()) for texts in found["help"].values())

@@ -6,6 +6,7 @@ from vrl_core.hooks import DatasetConfig, EnvironmentConfig, hookimpl
 from vrl_envs.config import DMC, DMCDataset
 from vrl_envs.gym_mujoco_config import GymMuJoCo, GymMuJoCoDataset
 from vrl_envs.hiv_config import HIV, HIVDataset
+from vrl_envs.kitchen_config import Kitchen, KitchenDataset
 from vrl_envs.metaworld_config import MetaWorld, MetaWorldDataset
 from vrl_envs.readers.d4rl_config import D4RL
 from vrl_envs.readers.d5rl_config import D5RL
@@ -20,7 +21,13 @@ from vrl_envs.relabelling_config import Relabelled
 @hookimpl
 def vrl_environments() -> Mapping[str, type[EnvironmentConfig]]:
     """Name the environments."""
-    return {"dmc": DMC, "gym-mujoco": GymMuJoCo, "hiv": HIV, "metaworld": MetaWorld}
+    return {
+        "dmc": DMC,
+        "gym-mujoco": GymMuJoCo,
+        "hiv": HIV,
+        "kitchen": Kitchen,
+        "metaworld": MetaWorld,
+    }
 
 
 @hookimpl
@@ -30,6 +37,7 @@ def vrl_datasets() -> Mapping[str, type[DatasetConfig]]:
         "dmc": DMCDataset,
         "gym-mujoco": GymMuJoCoDataset,
         "hiv": HIVDataset,
+        "kitchen": KitchenDataset,
         "metaworld": MetaWorldDataset,
         "v-d4rl": VD4RL,
         "lompo": LOMPO,
