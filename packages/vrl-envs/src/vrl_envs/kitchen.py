@@ -14,7 +14,7 @@ from vrl_envs.kitchen_config import Kitchen
 from vrl_envs.kitchen_tasks import CENTRAL, OBJECTS
 from vrl_envs.rendering import FreeCamera, SharedRenderer
 
-with contextlib.redirect_stdout(io.StringIO()):  # it prints news of other environments
+with contextlib.redirect_stderr(io.StringIO()):  # it prints news of other environments
     from gymnasium_robotics.envs.franka_kitchen import kitchen_env
 
 LARGEST_SEED = 2**31

@@ -127,7 +127,7 @@ class KitchenDataset(DatasetConfig):
     noise: float = 0.1
     """Standard deviation of the Gaussian noise on the actions of `expert` and `play`, which lie in
     [-1, 1]."""
-    medium_noise: float = 0.8
+    medium_noise: float = 0.3
     """The same of `medium`."""
     whole_task: bool = True
     """Whether `play` may draw all of the task's objects into one episode. D4RL's `mixed` has no
