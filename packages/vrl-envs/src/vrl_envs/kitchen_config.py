@@ -62,7 +62,7 @@ class Kitchen(EnvironmentConfig):
     """`central` (Relay Policy Learning, D4RL) or `lexa`, from above."""
     rendering: Rendering = "reference"
     """`reference` draws as MuJoCo does unless told; `fast` leaves out multisampling, shadows and
-    reflections, and what is smaller than a centimetre on the arm."""
+    reflections, and what is smaller than 1.5 cm on the arm."""
     observation: Observation = "pixels"
     """An image, the state vector of robot and kitchen, or a dictionary of the image and, as state,
     the robot's joints."""
