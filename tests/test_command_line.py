@@ -28,7 +28,7 @@ def test_the_packages_of_the_project_add_what_they_should(tmp_path):
     assert adds["vrl-worldmodel"]["commands"] == ["imagine", "penalties"]
     assert "mean-disagreement" in adds["vrl-worldmodel"]["penalties"]
     assert adds["vrl-theory"]["commands"] == ["theory"]
-    images = ["dmc", "metaworld", "dclaw", "adroit", "robohive", "ogbench", "desk"]
+    images = ["dmc", "metaworld", "dclaw", "adroit", "kitchen", "robohive", "ogbench", "desk"]
     assert adds["vrl-envs"]["environments"] == [*images, "gym-mujoco", "hiv"]
     assert {"desk", "dmc", "v-d4rl"} <= set(adds["vrl-envs"]["datasets"])
     assert adds["vrl-core"]["datasets"] == ["store", "joined", "rewarded"]

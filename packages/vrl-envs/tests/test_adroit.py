@@ -9,7 +9,7 @@ from vrl_core.config import from_data, to_data
 from vrl_core.errors import VRLError
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment
-from vrl_envs import adroit_versions
+from vrl_envs import releases as releases_module
 from vrl_envs.adroit import AdroitEnvironment
 from vrl_envs.adroit_config import Adroit, AdroitDataset
 from vrl_envs.adroit_tasks import ADROIT_TASKS, BLANK_CAMERAS, cameras_of
@@ -240,7 +240,10 @@ def test_bad_settings_are_explained(settings, message):
 @pytest.mark.parametrize(
     ("found", "message"),
     [
-        ({"gymnasium-robotics": None}, r"needs Gymnasium Robotics.*'vrl-envs\[robotics\]'"),
+        (
+            {"gymnasium-robotics": None},
+            r"Gymnasium Robotics is not installed.*'vrl-envs\[robotics\]'",
+        ),
         (
             {"gymnasium-robotics": "1.4.3"},
             r"with gymnasium-robotics 1\.4\.2, .*here are gymnasium-robotics 1\.4\.3",
@@ -250,8 +253,8 @@ def test_bad_settings_are_explained(settings, message):
 )
 @pytest.mark.parametrize("config", [Adroit(), AdroitDataset()])
 def test_missing_and_other_releases_are_refused(monkeypatch, config, found, message):
-    releases = {**adroit_versions.SUPPORTED, **found}
-    monkeypatch.setattr(adroit_versions, "installed", releases.get)
+    releases = {**releases_module.ROBOTICS.supported, **found}
+    monkeypatch.setattr(releases_module, "installed", releases.get)
     with pytest.raises(VRLError, match=message):
         config.build()
 

@@ -10,7 +10,7 @@ from vrl_core.errors import VRLError
 from vrl_core.evaluate import RandomPolicy, evaluate
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment
-from vrl_envs import metaworld_versions
+from vrl_envs import releases
 from vrl_envs.metaworld import FREE_CAMERAS, MetaWorldEnvironment, load_task
 from vrl_envs.metaworld_config import MetaWorld, MetaWorldDataset
 from vrl_envs.metaworld_tasks import CAMERAS, MOTO_TASKS, TASKS, TURNED_CAMERAS
@@ -163,7 +163,7 @@ def test_bad_settings_are_explained(settings, message):
 )
 @pytest.mark.parametrize("config", [MetaWorld(), MetaWorldDataset()])
 def test_missing_and_unsupported_releases_are_refused(monkeypatch, config, found, message):
-    releases = {**metaworld_versions.SUPPORTED, **found}
-    monkeypatch.setattr(metaworld_versions, "installed", releases.get)
+    there = {**releases.METAWORLD.supported, **found}
+    monkeypatch.setattr(releases, "installed", there.get)
     with pytest.raises(VRLError, match=message):
         config.build()

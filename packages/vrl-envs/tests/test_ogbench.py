@@ -8,7 +8,7 @@ from vrl_core.config import from_data, to_data
 from vrl_core.errors import VRLError
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment
-from vrl_envs import ogbench_tasks
+from vrl_envs import ogbench_tasks, releases
 from vrl_envs.ogbench_config import OGBench, OGBenchDataset
 from vrl_envs.ogbench_tasks import ENVIRONMENTS, TASKS, canonical_task, default_horizon, identifier
 
@@ -192,12 +192,12 @@ def test_without_a_way_to_draw_states_work_and_images_are_refused(monkeypatch):
     ("found", "message"),
     [
         ({"ogbench": None}, r"not installed.*pip install 'vrl-envs\[ogbench\]'"),
-        ({"ogbench": "1.0.0"}, r"with ogbench 1\.2\.2.*found are ogbench 1\.0\.0"),
+        ({"ogbench": "1.0.0"}, r"with ogbench 1\.2\.2.*here are ogbench 1\.0\.0"),
     ],
 )
 @pytest.mark.parametrize("config", [OGBench(), OGBenchDataset()])
 def test_missing_and_other_releases_are_refused(monkeypatch, config, found, message):
-    releases = {**ogbench_tasks.SUPPORTED, **found}
-    monkeypatch.setattr(ogbench_tasks, "installed", releases.get)
+    there = {**releases.OGBENCH.supported, **found}
+    monkeypatch.setattr(releases, "installed", there.get)
     with pytest.raises(VRLError, match=message):
         config.build()

@@ -17,7 +17,6 @@ from vrl_envs.adroit_tasks import (
     default_noise,
     find_task,
 )
-from vrl_envs.adroit_versions import SUPPORTED, require_robotics
 from vrl_envs.config import (
     QUALITY_ALIASES,
     Observation,
@@ -26,6 +25,7 @@ from vrl_envs.config import (
     check_choice,
 )
 from vrl_envs.qualities import qualities_in
+from vrl_envs.releases import ROBOTICS
 from vrl_envs.scores import adroit_references
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Adroit(EnvironmentConfig):
 
         Raises `VRLError` when Gymnasium Robotics is missing or of another release.
         """
-        require_robotics()
+        ROBOTICS.require()
         from vrl_envs.adroit import AdroitEnvironment
 
         return AdroitEnvironment(self)
@@ -228,7 +228,7 @@ class AdroitDataset(DatasetConfig):
         Raises `VRLError` when Gymnasium Robotics is missing, when there is no such policy, or when
         demonstrations are missing or of another task.
         """
-        require_robotics()
+        ROBOTICS.require()
         if self.quality == "human":
             from vrl_envs.adroit_replay import AdroitDemonstrations
 
@@ -245,4 +245,4 @@ class AdroitDataset(DatasetConfig):
         files = [self.demonstrations] if self.demonstrations is not None else []
         if self.quality not in ("human", "random"):
             files = [expert_path(self.task, self.behaviours)]
-        return describe(self, files=files, packages=tuple(SUPPORTED))
+        return describe(self, files=files, packages=tuple(ROBOTICS.supported))

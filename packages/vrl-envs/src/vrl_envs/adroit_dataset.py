@@ -5,7 +5,6 @@ Episode i depends on the configuration and i alone, as in `dmc_dataset`.
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from vrl_core.evaluation_workers import layout_of
 from vrl_envs.adroit import AdroitEnvironment
 from vrl_envs.adroit_behaviours import read_expert
 from vrl_envs.adroit_config import AdroitDataset
-from vrl_envs.adroit_versions import SUPPORTED
 from vrl_envs.collection import (
     check_index,
     environment_data,
@@ -24,6 +22,7 @@ from vrl_envs.collection import (
     uniform_action,
 )
 from vrl_envs.qualities import quality_of
+from vrl_envs.releases import ROBOTICS
 
 EPISODES = 200
 
@@ -87,5 +86,5 @@ def describe(config: AdroitDataset, environment: AdroitEnvironment) -> DataSpec:
         seed=None if config.quality == "human" else config.seed,
         source="VRL",
         licence="unknown" if config.quality == "human" else "MIT",
-        versions={name: version(name) for name in (*SUPPORTED, "vrl-envs")},
+        versions=ROBOTICS.versions(),
     )

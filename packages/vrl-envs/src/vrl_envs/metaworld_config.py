@@ -26,7 +26,7 @@ from vrl_envs.metaworld_tasks import (
     default_noise,
     default_size,
 )
-from vrl_envs.metaworld_versions import SUPPORTED, require_metaworld
+from vrl_envs.releases import METAWORLD
 
 if TYPE_CHECKING:
     import gymnasium
@@ -99,7 +99,7 @@ class MetaWorld(EnvironmentConfig):
 
         Raises `VRLError` when MetaWorld is missing or of a release that does not run here.
         """
-        require_metaworld()
+        METAWORLD.require()
         from vrl_envs.metaworld import MetaWorldEnvironment
 
         return MetaWorldEnvironment(self)
@@ -187,7 +187,7 @@ class MetaWorldDataset(DatasetConfig):
 
         Raises `VRLError` when MetaWorld is missing or of a release that does not run here.
         """
-        require_metaworld()
+        METAWORLD.require()
         from vrl_envs.metaworld_dataset import MetaWorldEpisodes
 
         return MetaWorldEpisodes(self)
@@ -196,4 +196,4 @@ class MetaWorldDataset(DatasetConfig):
         """Return what the episodes depend on: the settings, and the simulator that acts."""
         from vrl_core.fingerprint import describe
 
-        return describe(self, files=(), packages=tuple(SUPPORTED))
+        return describe(self, files=(), packages=tuple(METAWORLD.supported))

@@ -7,7 +7,6 @@ demonstrations: where one fails, the next attempt at the same i, with seeds of i
 from __future__ import annotations
 
 import warnings
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,8 @@ from vrl_envs.collection import (
 from vrl_envs.metaworld import MetaWorldEnvironment
 from vrl_envs.metaworld_config import MetaWorldDataset
 from vrl_envs.metaworld_tasks import TASKS
-from vrl_envs.metaworld_versions import SUPPORTED
 from vrl_envs.qualities import quality_of
+from vrl_envs.releases import METAWORLD
 
 # After the environment, which chooses the way of drawing before MuJoCo is imported.
 from metaworld.policies import ENV_POLICY_MAP  # isort: skip
@@ -105,5 +104,5 @@ def describe(config: MetaWorldDataset, environment: MetaWorldEnvironment) -> Dat
         seed=config.seed,
         source="VRL",
         licence="MIT",
-        versions={name: version(name) for name in (*SUPPORTED, "vrl-envs")},
+        versions=METAWORLD.versions(),
     )

@@ -10,15 +10,14 @@ from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
 from vrl_envs.config import Observation, Rendering, check_at_least, check_choice
 from vrl_envs.ogbench_tasks import (
-    SUPPORTED,
     TASKS,
     canonical_task,
     check_images,
     default_horizon,
     environment_of,
     has_arm,
-    require_ogbench,
 )
+from vrl_envs.releases import OGBENCH
 
 if TYPE_CHECKING:
     import gymnasium
@@ -77,7 +76,7 @@ class OGBench(EnvironmentConfig):
 
         Raises `VRLError` when OGBench is missing or of another release, or nothing can draw.
         """
-        require_ogbench()
+        OGBENCH.require()
         from vrl_envs.ogbench import OGBenchEnvironment
 
         return OGBenchEnvironment(self)
@@ -145,7 +144,7 @@ class OGBenchDataset(DatasetConfig):
 
         Raises `VRLError` when OGBench is missing or of another release.
         """
-        require_ogbench()
+        OGBENCH.require()
         from vrl_envs.ogbench_dataset import OGBenchEpisodes
 
         return OGBenchEpisodes(self)
@@ -154,4 +153,4 @@ class OGBenchDataset(DatasetConfig):
         """Return what the episodes depend on: the settings, and the simulator that acts."""
         from vrl_core.fingerprint import describe
 
-        return describe(self, files=(), packages=tuple(SUPPORTED))
+        return describe(self, files=(), packages=tuple(OGBENCH.supported))

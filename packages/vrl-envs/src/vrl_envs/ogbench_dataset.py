@@ -5,8 +5,6 @@ Episode i depends on the configuration and i alone, as in `dmc_dataset`.
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 import numpy as np
 
 from vrl_core.episodes import DataSpec, Episode
@@ -23,7 +21,7 @@ from vrl_envs.ogbench import OGBenchEnvironment
 from vrl_envs.ogbench_config import OGBench, OGBenchDataset
 from vrl_envs.ogbench_play import Recording, is_healthy, record
 from vrl_envs.ogbench_rewards import Rewards, rewards_of
-from vrl_envs.ogbench_tasks import SUPPORTED
+from vrl_envs.releases import OGBENCH
 
 ATTEMPTS = 20
 """Recordings in a row that OGBench would throw away, after which something is wrong."""
@@ -104,5 +102,5 @@ def describe(config: OGBenchDataset, environment: OGBenchEnvironment) -> DataSpe
         seed=config.seed,
         source="VRL",
         licence="MIT",
-        versions={name: version(name) for name in (*SUPPORTED, "vrl-envs")},
+        versions=OGBENCH.versions(),
     )

@@ -11,11 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vrl_core.errors import VRLError, unknown_name
-from vrl_envs.metaworld_versions import installed
 
-SUPPORTED: Mapping[str, str] = {"ogbench": "1.2.2", "mujoco": "3.3.0", "dm_control": "1.0.28"}
-"""Releases that were tried together: what an episode is depends on all of them."""
-INSTALL = "pip install 'vrl-envs[ogbench]'"
 TASKS_EACH = 5
 """Tasks of every environment, numbered from 1."""
 
@@ -135,17 +131,3 @@ def check_images(task: str) -> None:
 def has_arm(task: str) -> bool:
     """Return whether a task is one of the robot arm's, for which OGBench has scripted oracles."""
     return task.startswith(("cube_", "scene_", "puzzle_"))
-
-
-def require_ogbench() -> None:
-    """Raise `VRLError`, saying what to install, unless the supported releases are there."""
-    found = {name: installed(name) for name in SUPPORTED}
-    if found["ogbench"] is None:
-        raise VRLError(f"OGBench is not installed. Install it: {INSTALL}")
-    if found != SUPPORTED:
-        there = ", ".join(f"{name} {release or '(none)'}" for name, release in found.items())
-        needed = ", ".join(f"{name} {release}" for name, release in SUPPORTED.items())
-        raise VRLError(
-            f"OGBench's tasks are known here with {needed}; found are {there}, with which rewards "
-            f"and frames may be others. Install the former: {INSTALL}"
-        )

@@ -9,6 +9,7 @@ from vrl_envs.dclaw_config import DClaw, DClawDataset
 from vrl_envs.desk_config import Desk, DeskDataset
 from vrl_envs.gym_mujoco_config import GymMuJoCo, GymMuJoCoDataset
 from vrl_envs.hiv_config import HIV, HIVDataset
+from vrl_envs.kitchen_config import Kitchen, KitchenDataset
 from vrl_envs.metaworld_config import MetaWorld, MetaWorldDataset
 from vrl_envs.ogbench_config import OGBench, OGBenchDataset
 from vrl_envs.readers.d4rl_config import D4RL
@@ -31,6 +32,7 @@ def vrl_environments() -> Mapping[str, type[EnvironmentConfig]]:
         "metaworld": MetaWorld,
         "dclaw": DClaw,
         "adroit": Adroit,
+        "kitchen": Kitchen,
         "robohive": RoboHive,
         "ogbench": OGBench,
         "desk": Desk,
@@ -47,6 +49,7 @@ def vrl_datasets() -> Mapping[str, type[DatasetConfig]]:
         "metaworld": MetaWorldDataset,
         "dclaw": DClawDataset,
         "adroit": AdroitDataset,
+        "kitchen": KitchenDataset,
         "robohive": RoboHiveDataset,
         "ogbench": OGBenchDataset,
         "desk": DeskDataset,

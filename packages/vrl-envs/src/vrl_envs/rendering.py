@@ -18,6 +18,7 @@ import numpy as np
 
 from vrl_core.errors import VRLError
 from vrl_envs.graphics import check_chosen_backend, choose_backend, require_backend
+from vrl_envs.mesh_detail import coarse_meshes
 
 choose_backend()
 check_chosen_backend()
@@ -91,16 +92,28 @@ class RendererKey:
     quality: str
     group: Hashable
     thread: int
+    mesh_detail: float = 0.0
 
 
 class SceneRenderer:
     """Draws the states of one model, seen by one camera, at one size and quality."""
 
-    def __init__(self, model: Any, size: int, camera: int | FreeCamera, quality: str) -> None:
+    def __init__(
+        self,
+        model: Any,
+        size: int,
+        camera: int | FreeCamera,
+        quality: str,
+        mesh_detail: float = 0.0,
+    ) -> None:
         """Create the OpenGL context. `model` is a `mujoco.MjModel`."""
         self._size, settings = size, QUALITIES[quality]
         self._gl = _drawing_context()(max_width=size, max_height=size)
-        with _settings_of(model, size, settings), self._gl.make_current() as gl:
+        with (
+            coarse_meshes(model, mesh_detail),
+            _settings_of(model, size, settings),
+            self._gl.make_current() as gl,
+        ):
             self._context: Any = gl.call(_make_context, model)
         self._scene = mujoco.MjvScene(model, maxgeom=MAXIMUM_GEOMS)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] &= settings.shadows
@@ -177,16 +190,20 @@ class SharedRenderer:
         camera: int | FreeCamera,
         quality: str,
         group: Hashable = None,
+        mesh_detail: float = 0.0,
     ) -> None:
         """Join the renderer of these settings, or create it.
 
-        Raises `VRLError` when the machine cannot draw or the model has no such camera.
+        Of fine meshes, triangles within cubes of `mesh_detail` metres are not drawn. Raises
+        `VRLError` when the machine cannot draw or the model has no such camera.
         """
         require_backend()
         check_camera(task, model, camera)
-        self._key = RendererKey(task, size, camera, quality, group, threading.get_ident())
+        self._key = RendererKey(
+            task, size, camera, quality, group, threading.get_ident(), mesh_detail
+        )
         if self._key not in self._renderers:
-            self._renderers[self._key] = SceneRenderer(model, size, camera, quality)
+            self._renderers[self._key] = SceneRenderer(model, size, camera, quality, mesh_detail)
         self._users[self._key] = self._users.get(self._key, 0) + 1
         self._open = True
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vrl_core.hooks import DatasetConfig
 from vrl_envs.config import check_choice
-from vrl_envs.ogbench_tasks import SUPPORTED, canonical_task, require_ogbench
+from vrl_envs.ogbench_tasks import canonical_task
+from vrl_envs.releases import OGBENCH
 
 if TYPE_CHECKING:
     from vrl_envs.readers.ogbench_dataset import OGBenchFile
@@ -50,7 +51,7 @@ class OGBenchFiles(DatasetConfig):
         Raises `VRLError` when there is none, it is damaged or of another environment, or OGBench,
         which knows the rewards, is missing.
         """
-        require_ogbench()
+        OGBENCH.require()
         from vrl_envs.readers.ogbench_dataset import OGBenchFile
 
         return OGBenchFile(self)
@@ -59,7 +60,7 @@ class OGBenchFiles(DatasetConfig):
         """Return what the episodes depend on: the file, the settings, and OGBench's rewards."""
         from vrl_core.fingerprint import describe
 
-        return describe(self, packages=tuple(SUPPORTED))
+        return describe(self, packages=tuple(OGBENCH.supported))
 
     @classmethod
     def recognises(cls, path: str | Path) -> bool:

@@ -21,12 +21,13 @@ from vrl_envs.collection import check_index, environment_data
 from vrl_envs.config import Observation
 from vrl_envs.ogbench_config import OGBench
 from vrl_envs.ogbench_rewards import rewards_of
-from vrl_envs.ogbench_tasks import DATA_TYPES, ENVIRONMENTS, SUPPORTED, canonical_task
+from vrl_envs.ogbench_tasks import DATA_TYPES, ENVIRONMENTS, canonical_task
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.ogbench_config import OGBenchFiles
 from vrl_envs.readers.recognition import ordered_files
 from vrl_envs.readers.recorded_npz import is_image
 from vrl_envs.readers.streamed_npz import StreamedNpz
+from vrl_envs.releases import OGBENCH
 
 REQUIRED = ("observations", "actions", "terminals", "qpos")
 VALIDATION = "-val"
@@ -105,7 +106,7 @@ class OGBenchFile:
             render_quality="reference" if images else None,
             behaviour=config.quality or quality_of_file(self.path),
             source=f"OGBench {self.path.stem}",
-            versions={name: version(name) for name in SUPPORTED},
+            versions={name: version(name) for name in OGBENCH.supported},
         )
 
 
