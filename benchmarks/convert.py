@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vrl_core.ingest import write_store
-from vrl_envs.config import DMCDataset
+from vrl_envs.dmc.config import DMCDataset
 from vrl_envs.readers.vd4rl_config import VD4RL
 
 LOAD, WRITE, CONVERT = "numpy.load alone", "numpy.load, and the bytes written", "vrl data convert"

@@ -14,8 +14,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vrl_envs.config import DMC, Rendering
-from vrl_envs.dmc import DMCEnvironment
+from vrl_envs.dmc.config import DMC
+from vrl_envs.dmc.environment import DMCEnvironment
+from vrl_envs.settings import Rendering
 
 SECONDS = 3.0
 QUALITIES: tuple[Rendering, ...] = ("reference", "fast")

@@ -44,7 +44,7 @@ def plain_dmc(config: Any) -> Step:
     """Return a step of dm_control's suite."""
     from dm_control import suite
 
-    from vrl_envs.dmc_tasks import TASKS
+    from vrl_envs.dmc.tasks import TASKS
 
     environment = suite.load(*TASKS[config.task], task_kwargs={"random": 0})
     physics = environment.physics
@@ -64,7 +64,7 @@ def plain_metaworld(config: Any) -> Step:
     """Return a step of MetaWorld's environment."""
     from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 
-    from vrl_envs.metaworld_tasks import CAMERAS, TASKS
+    from vrl_envs.metaworld.tasks import CAMERAS, TASKS
 
     environment = ALL_V3_ENVIRONMENTS[TASKS[config.task]]()
     environment._set_task_called, environment._freeze_rand_vec = True, False

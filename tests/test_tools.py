@@ -108,7 +108,7 @@ ALL = ("vrl-core", "vrl-envs", "vrl-modelfree", "vrl-worldmodel")
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        (["packages/vrl-envs/src/vrl_envs/dmc.py"], ["vrl-envs"]),
+        (["packages/vrl-envs/src/vrl_envs/dmc/environment.py"], ["vrl-envs"]),
         (["packages/vrl-core/pyproject.toml"], list(ALL)),
         (["docs/data.md", "README.md", "tests/test_together.py"], []),
         (["packages/vrl-modelfree/x.py", "packages/vrl-envs/y.py"], ["vrl-envs", "vrl-modelfree"]),

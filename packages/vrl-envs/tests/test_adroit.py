@@ -10,9 +10,9 @@ from vrl_core.errors import VRLError
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment
 from vrl_envs import releases as releases_module
-from vrl_envs.adroit import AdroitEnvironment
-from vrl_envs.adroit_config import Adroit, AdroitDataset
-from vrl_envs.adroit_tasks import ADROIT_TASKS, BLANK_CAMERAS, cameras_of
+from vrl_envs.adroit.config import Adroit, AdroitDataset
+from vrl_envs.adroit.environment import AdroitEnvironment
+from vrl_envs.adroit.tasks import ADROIT_TASKS, BLANK_CAMERAS, cameras_of
 
 from dm_control.mujoco import Physics, wrapper  # isort: skip
 
@@ -263,7 +263,7 @@ def test_states_need_no_drawing(monkeypatch):
     def cannot_draw(*_):
         raise AssertionError("nothing should be drawn")
 
-    monkeypatch.setattr("vrl_envs.adroit.SharedRenderer", cannot_draw)
+    monkeypatch.setattr("vrl_envs.adroit.environment.SharedRenderer", cannot_draw)
     rollout(environment(), 0, 1)
 
 

@@ -18,11 +18,11 @@ from vrl_core.errors import VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
-from vrl_envs.adroit import AdroitEnvironment
-from vrl_envs.adroit_behaviours import read_expert
-from vrl_envs.adroit_config import Adroit, AdroitDataset
-from vrl_envs.adroit_pickles import CONVERSION
-from vrl_envs.adroit_tasks import ADROIT_TASKS
+from vrl_envs.adroit.behaviours import read_expert
+from vrl_envs.adroit.config import Adroit, AdroitDataset
+from vrl_envs.adroit.environment import AdroitEnvironment
+from vrl_envs.adroit.pickles import CONVERSION
+from vrl_envs.adroit.tasks import ADROIT_TASKS
 from vrl_envs.dapg_policy import DAPGPolicy
 
 REAL = Path(os.environ.get("VRL_TEST_DATA", "")) / "adroit_experts"

@@ -10,9 +10,9 @@ import pytest
 from tiny_adroit import dapg_arrays, demonstrate, write_tables
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.testing import check_dataset
-from vrl_envs.adroit import AdroitEnvironment
-from vrl_envs.adroit_config import AdroitDataset
-from vrl_envs.adroit_tasks import ADROIT_TASKS
+from vrl_envs.adroit.config import AdroitDataset
+from vrl_envs.adroit.environment import AdroitEnvironment
+from vrl_envs.adroit.tasks import ADROIT_TASKS
 
 REAL = Path(os.environ.get("VRL_TEST_DATA", "")) / "demos" / "adroit_door_human.npz"
 TASKS = sorted(ADROIT_TASKS)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from vrl_envs.culling import MeshCulling
-from vrl_envs.metaworld import MetaWorldEnvironment
-from vrl_envs.metaworld_config import MetaWorld
-from vrl_envs.rendering import SharedRenderer
+from vrl_envs.drawing.culling import MeshCulling
+from vrl_envs.drawing.rendering import SharedRenderer
+from vrl_envs.metaworld.config import MetaWorld
+from vrl_envs.metaworld.environment import MetaWorldEnvironment
 
 import mujoco  # isort: skip
 

@@ -14,11 +14,11 @@ from vrl_core.errors import VRLError
 from vrl_core.evaluate import RandomPolicy, evaluate
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment
-from vrl_envs import rendering
-from vrl_envs.dclaw import DClawEnvironment, screw_reward
-from vrl_envs.dclaw_assets import readable_model
-from vrl_envs.dclaw_config import CAMERAS, TASKS, DClaw
-from vrl_envs.dclaw_model import ACTION_SCALE, RESET_POSE, limited_target
+from vrl_envs.dclaw.assets import readable_model
+from vrl_envs.dclaw.config import CAMERAS, TASKS, DClaw
+from vrl_envs.dclaw.environment import DClawEnvironment, screw_reward
+from vrl_envs.dclaw.model import ACTION_SCALE, RESET_POSE, limited_target
+from vrl_envs.drawing import rendering
 
 import mujoco  # isort: skip
 

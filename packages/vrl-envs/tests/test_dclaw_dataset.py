@@ -20,7 +20,7 @@ from vrl_envs.behaviours.online import OnlineRun
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.presets import online_preset
 from vrl_envs.behaviours.state_shipping import ship_state_replay
-from vrl_envs.dclaw_config import DClawDataset
+from vrl_envs.dclaw.config import DClawDataset
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,10 @@ from vrl_core.config import from_data, to_data
 from vrl_core.errors import VRLError
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment
-from vrl_envs.desk import (
+from vrl_envs.desk.arm import DOWNWARDS, HOME, JOINTS
+from vrl_envs.desk.behaviour import closing_action
+from vrl_envs.desk.config import Desk
+from vrl_envs.desk.environment import (
     CLOSED,
     CLUTTER_DISTANCE,
     FIRST_OPENINGS,
@@ -19,9 +22,6 @@ from vrl_envs.desk import (
     DeskEnvironment,
     clutter_places,
 )
-from vrl_envs.desk_arm import DOWNWARDS, HOME, JOINTS
-from vrl_envs.desk_behaviour import closing_action
-from vrl_envs.desk_config import Desk
 
 import mujoco  # isort: skip
 
@@ -232,7 +232,7 @@ def test_states_need_no_way_to_draw(monkeypatch):
     def nothing():
         raise VRLError("MuJoCo cannot draw on this machine.")
 
-    monkeypatch.setattr("vrl_envs.rendering.require_backend", nothing)
+    monkeypatch.setattr("vrl_envs.drawing.rendering.require_backend", nothing)
     assert environment().reset(seed=0)[0].shape == (25,)
     with pytest.raises(VRLError, match="cannot draw"):
         environment(observation="pixels")

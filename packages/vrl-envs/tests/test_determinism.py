@@ -19,7 +19,7 @@ import vrl_envs.plugin
 from vrl_core.errors import VRLError
 from vrl_core.gallery import shown_settings
 from vrl_core.registry import Registry
-from vrl_envs.dclaw_config import DClaw
+from vrl_envs.dclaw.config import DClaw
 
 REGISTRY = Registry(installed=False, modules=(vrl_envs.plugin,))
 CHEAPEST = {"size": 16, "rendering": "fast", "observation": "both"}

@@ -12,11 +12,11 @@ from vrl_core.config import from_data, to_data
 from vrl_core.errors import VRLError
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment
-from vrl_envs.backgrounds import procedural_texture, resized, texture_names, video_frames
-from vrl_envs.camera_shift import camera_place, draw_pose
-from vrl_envs.config import DMC, DMCDataset
-from vrl_envs.distractions import fixed_seed, near_colours
-from vrl_envs.dmc import DMCEnvironment
+from vrl_envs.dmc.backgrounds import procedural_texture, resized, texture_names, video_frames
+from vrl_envs.dmc.camera_shift import camera_place, draw_pose
+from vrl_envs.dmc.config import DMC, DMCDataset
+from vrl_envs.dmc.distractions import fixed_seed, near_colours
+from vrl_envs.dmc.environment import DMCEnvironment
 
 REGISTRY = Registry(installed=False, modules=(vrl_envs.plugin,))
 

@@ -9,9 +9,9 @@ from vrl_core.config import from_data, to_data
 from vrl_core.errors import VRLError
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment, check_plugin
-from vrl_envs.config import DMC
-from vrl_envs.dmc import DMCEnvironment, control_bounds
-from vrl_envs.dmc_tasks import TASKS
+from vrl_envs.dmc.config import DMC
+from vrl_envs.dmc.environment import DMCEnvironment, control_bounds
+from vrl_envs.dmc.tasks import TASKS
 
 from dm_control import suite  # isort: skip
 

@@ -12,7 +12,7 @@ from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
 from vrl_envs.collection import episode_streams
-from vrl_envs.config import DMC, DMCDataset
+from vrl_envs.dmc.config import DMC, DMCDataset
 from vrl_envs.qualities import belongs_to_share
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from vrl_core.errors import VRLError
-from vrl_envs import graphics
+from vrl_envs.drawing import graphics
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_platform_of_pyopengl_binds(machine, monkeypatch):
 
 SCRIPT = """
 {first}
-from vrl_envs.config import DMC
+from vrl_envs.dmc.config import DMC
 kept = DMC(size=16, rendering="fast").build()
 closed = DMC(size=16, rendering="fast", camera=1).build()
 kept.reset(seed=0), closed.reset(seed=0)

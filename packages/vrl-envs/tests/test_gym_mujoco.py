@@ -6,7 +6,7 @@ import pytest
 
 from vrl_core.errors import VRLError
 from vrl_core.testing import check_environment
-from vrl_envs.gym_mujoco_config import TASKS, GymMuJoCo, behaviour_task, body_of
+from vrl_envs.gym_mujoco.config import TASKS, GymMuJoCo, behaviour_task, body_of
 
 
 def rollout(environment, steps, seed=3):

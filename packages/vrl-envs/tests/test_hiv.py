@@ -8,10 +8,8 @@ from scipy.integrate import ode
 
 from vrl_core.errors import VRLError
 from vrl_core.testing import check_environment
-from vrl_envs import hiv_dynamics
-from vrl_envs.hiv import HIVEnvironment
-from vrl_envs.hiv_config import HIV
-from vrl_envs.hiv_dynamics import (
+from vrl_envs.hiv.config import HIV
+from vrl_envs.hiv.dynamics import (
     FULL_DOSES,
     INITIAL_STATE,
     rates,
@@ -19,6 +17,8 @@ from vrl_envs.hiv_dynamics import (
     solve_batch,
     solve_stiff,
 )
+from vrl_envs.hiv.environment import HIVEnvironment
+from vrl_envs.hiv.environment import dynamics as hiv_dynamics
 
 
 def treatment(days, every=20, seed=0):

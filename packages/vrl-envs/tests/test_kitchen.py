@@ -10,11 +10,11 @@ from vrl_core.errors import VRLError
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment
 from vrl_envs import releases
-from vrl_envs.kitchen import CAMERAS, MESH_DETAIL, KitchenEnvironment
-from vrl_envs.kitchen_config import Kitchen, KitchenDataset
-from vrl_envs.kitchen_tasks import OBJECTS, TASKS
-from vrl_envs.mesh_detail import coarse_meshes, distinct_triangles, representatives
-from vrl_envs.rendering import SharedRenderer
+from vrl_envs.drawing.mesh_detail import coarse_meshes, distinct_triangles, representatives
+from vrl_envs.drawing.rendering import SharedRenderer
+from vrl_envs.kitchen.config import Kitchen, KitchenDataset
+from vrl_envs.kitchen.environment import CAMERAS, MESH_DETAIL, KitchenEnvironment
+from vrl_envs.kitchen.tasks import OBJECTS, TASKS
 
 from gymnasium_robotics.envs.franka_kitchen import kitchen_env  # isort: skip
 

@@ -9,13 +9,13 @@ from vrl_core.errors import VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
-from vrl_envs import kitchen_dataset
 from vrl_envs.collection import episode_streams
-from vrl_envs.kitchen_arm import OPEN, Arm, Pose
-from vrl_envs.kitchen_config import KitchenDataset
-from vrl_envs.kitchen_dataset import draw_objects
-from vrl_envs.kitchen_policy import ScriptedCook, hand_rotation, point_ahead, rotation_around
-from vrl_envs.kitchen_tasks import TASKS
+from vrl_envs.kitchen.arm import OPEN, Arm, Pose
+from vrl_envs.kitchen.config import KitchenDataset
+from vrl_envs.kitchen.dataset import draw_objects
+from vrl_envs.kitchen.environment import dataset as kitchen_dataset
+from vrl_envs.kitchen.policy import ScriptedCook, hand_rotation, point_ahead, rotation_around
+from vrl_envs.kitchen.tasks import TASKS
 
 HORIZON = 75
 """Steps in which the scripted policy opens the microwave or flicks the switch."""

@@ -6,8 +6,8 @@ import pytest
 
 from vrl_core.errors import VRLError
 from vrl_core.testing import check_dataset
-from vrl_envs.kitchen import load_kitchen
-from vrl_envs.kitchen_config import KitchenDataset
+from vrl_envs.kitchen.config import KitchenDataset
+from vrl_envs.kitchen.environment import load_kitchen
 from vrl_envs.readers.damage import IncompleteDataWarning
 
 ROWS = 5

@@ -12,7 +12,7 @@ from vrl_core.reward_labels import balanced_labels
 from vrl_core.reward_training import train_classifier
 from vrl_core.store import Store
 from vrl_core.testing import check_environment
-from vrl_envs.desk_config import Desk, DeskDataset
+from vrl_envs.desk.config import Desk, DeskDataset
 
 SIZE = 16
 SMALL = ClassifierTraining(

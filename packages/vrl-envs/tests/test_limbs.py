@@ -12,10 +12,10 @@ from vrl_core.config import from_data
 from vrl_core.errors import VRLError
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment
-from vrl_envs.config import DMC, DMCDataset
-from vrl_envs.dmc import DMCEnvironment
-from vrl_envs.limbs import limb_model
-from vrl_envs.several_limbs import SeveralLimbs
+from vrl_envs.dmc.config import DMC, DMCDataset
+from vrl_envs.dmc.environment import DMCEnvironment
+from vrl_envs.dmc.limbs import limb_model
+from vrl_envs.dmc.several_limbs import SeveralLimbs
 
 from dm_control.suite import cheetah, walker  # isort: skip
 

@@ -11,9 +11,9 @@ from vrl_core.evaluate import RandomPolicy, evaluate
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment
 from vrl_envs import releases
-from vrl_envs.metaworld import FREE_CAMERAS, MetaWorldEnvironment, load_task
-from vrl_envs.metaworld_config import MetaWorld, MetaWorldDataset
-from vrl_envs.metaworld_tasks import CAMERAS, MOTO_TASKS, TASKS, TURNED_CAMERAS
+from vrl_envs.metaworld.config import MetaWorld, MetaWorldDataset
+from vrl_envs.metaworld.environment import FREE_CAMERAS, MetaWorldEnvironment, load_task
+from vrl_envs.metaworld.tasks import CAMERAS, MOTO_TASKS, TASKS, TURNED_CAMERAS
 
 import mujoco  # isort: skip
 from dm_control.mujoco import MovableCamera, Physics, wrapper  # isort: skip

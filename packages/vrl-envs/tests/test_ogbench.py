@@ -8,12 +8,13 @@ from vrl_core.config import from_data, to_data
 from vrl_core.errors import VRLError
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment
-from vrl_envs import ogbench_tasks, releases
-from vrl_envs.ogbench_config import OGBench, OGBenchDataset
-from vrl_envs.ogbench_tasks import ENVIRONMENTS, TASKS, canonical_task, default_horizon, identifier
+from vrl_envs import releases
+from vrl_envs.ogbench.config import OGBench, OGBenchDataset
+from vrl_envs.ogbench.environment import tasks as ogbench_tasks
+from vrl_envs.ogbench.tasks import ENVIRONMENTS, TASKS, canonical_task, default_horizon, identifier
 
 pytest.importorskip("ogbench", reason="OGBench is not installed")
-from vrl_envs.ogbench import OGBenchEnvironment  # isort: skip
+from vrl_envs.ogbench.environment import OGBenchEnvironment  # isort: skip
 
 import gymnasium  # isort: skip
 

@@ -9,10 +9,10 @@ from vrl_core.errors import VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
-from vrl_envs.ogbench_config import OGBenchDataset
+from vrl_envs.ogbench.config import OGBenchDataset
 
 pytest.importorskip("ogbench", reason="OGBench is not installed")
-from vrl_envs.ogbench_play import Recording, is_healthy, random_share  # isort: skip
+from vrl_envs.ogbench.play import Recording, is_healthy, random_share  # isort: skip
 
 
 def states(task="cube_single_task1", **settings):

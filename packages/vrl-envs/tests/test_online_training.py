@@ -25,8 +25,8 @@ from vrl_envs.behaviours.state_replay import (
 )
 from vrl_envs.behaviours.state_shipping import ship_state_policy, ship_state_replay
 from vrl_envs.behaviours.train import TrainBehaviour, train
-from vrl_envs.gym_mujoco_config import GymMuJoCo, GymMuJoCoDataset
-from vrl_envs.hiv_config import HIV, HIVDataset
+from vrl_envs.gym_mujoco.config import GymMuJoCo, GymMuJoCoDataset
+from vrl_envs.hiv.config import HIV, HIVDataset
 from vrl_envs.state_dataset import SimulatedReplay
 
 TINY = OnlineTraining(

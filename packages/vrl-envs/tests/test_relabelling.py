@@ -6,9 +6,9 @@ import pytest
 from vrl_core.errors import VRLError
 from vrl_core.ingest import write_store
 from vrl_core.testing import check_dataset
-from vrl_envs.gym_mujoco_config import GymMuJoCo, GymMuJoCoDataset
-from vrl_envs.relabelling import angle_rewards, jump_rewards, relabel
-from vrl_envs.relabelling_config import Relabelled
+from vrl_envs.gym_mujoco.config import GymMuJoCo, GymMuJoCoDataset
+from vrl_envs.gym_mujoco.relabelling import angle_rewards, jump_rewards, relabel
+from vrl_envs.gym_mujoco.relabelling_config import Relabelled
 
 
 def test_jump_rewards_by_hand():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vrl_core.errors import VRLError
-from vrl_envs.config import DMC
-from vrl_envs.rendering import SharedRenderer
+from vrl_envs.dmc.config import DMC
+from vrl_envs.drawing.rendering import SharedRenderer
 
 
 def moved_physics(task: str):

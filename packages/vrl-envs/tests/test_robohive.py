@@ -11,8 +11,8 @@ from vrl_core.errors import VRLError
 from vrl_core.evaluate import RandomPolicy, evaluate
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment
-from vrl_envs.robohive_config import RoboHive, RoboHiveDataset
-from vrl_envs.robohive_tasks import KITCHEN_GOALS, TASKS
+from vrl_envs.robohive.config import RoboHive, RoboHiveDataset
+from vrl_envs.robohive.tasks import KITCHEN_GOALS, TASKS
 
 KITCHEN = "FK1_RelaxFixed-v4"
 

@@ -11,7 +11,7 @@ from vrl_core.errors import VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
-from vrl_envs.robohive_config import RoboHiveDataset
+from vrl_envs.robohive.config import RoboHiveDataset
 
 HAND_NUMBERS = 18
 """What the small hand shows of the observations that DAPG's expert of the pen was trained on."""

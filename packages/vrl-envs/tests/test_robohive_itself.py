@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from vrl_core.errors import VRLError
-from vrl_envs.robohive_config import RoboHive, RoboHiveDataset
-from vrl_envs.robohive_package import load_robohive
-from vrl_envs.robohive_tasks import IDS, KITCHEN_GOALS, check_task
+from vrl_envs.robohive.config import RoboHive, RoboHiveDataset
+from vrl_envs.robohive.package import load_robohive
+from vrl_envs.robohive.tasks import IDS, KITCHEN_GOALS, check_task
 
 DATA = Path(os.environ.get("VRL_TEST_DATA", "/nowhere"))
 EXPERTS = DATA / "adroit_experts"

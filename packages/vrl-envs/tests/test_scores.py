@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from vrl_envs.config import DMC
+from vrl_envs.dmc.config import DMC
 from vrl_envs.scores import paper_score, references
 
 

@@ -10,8 +10,8 @@ from vrl_core.errors import VRLError
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
 from vrl_envs.behaviours.state_replay import StateReplay, write_state_replay
-from vrl_envs.gym_mujoco_config import GymMuJoCoDataset
-from vrl_envs.hiv_config import HIVDataset
+from vrl_envs.gym_mujoco.config import GymMuJoCoDataset
+from vrl_envs.hiv.config import HIVDataset
 
 
 def replay(observation=17, action=6):

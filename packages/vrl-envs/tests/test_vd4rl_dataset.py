@@ -13,7 +13,7 @@ from vrl_core.config import from_data
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
-from vrl_envs.config import DMC
+from vrl_envs.dmc.config import DMC
 from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.readers.vd4rl_config import VD4RL
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from vrl_envs.adroit import AdroitEnvironment
-from vrl_envs.adroit_config import Adroit
-from vrl_envs.adroit_tasks import find_task
+from vrl_envs.adroit.config import Adroit
+from vrl_envs.adroit.environment import AdroitEnvironment
+from vrl_envs.adroit.tasks import find_task
 
 
 def expert_arrays(task: str, *, scaled: bool = True, hidden: int = 5) -> dict[str, np.ndarray]:

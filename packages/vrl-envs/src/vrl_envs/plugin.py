@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, hookimpl
-from vrl_envs.adroit_config import Adroit, AdroitDataset
-from vrl_envs.config import DMC, DMCDataset
-from vrl_envs.dclaw_config import DClaw, DClawDataset
-from vrl_envs.desk_config import Desk, DeskDataset
-from vrl_envs.gym_mujoco_config import GymMuJoCo, GymMuJoCoDataset
-from vrl_envs.hiv_config import HIV, HIVDataset
-from vrl_envs.kitchen_config import Kitchen, KitchenDataset
-from vrl_envs.metaworld_config import MetaWorld, MetaWorldDataset
-from vrl_envs.ogbench_config import OGBench, OGBenchDataset
+from vrl_envs.adroit.config import Adroit, AdroitDataset
+from vrl_envs.dclaw.config import DClaw, DClawDataset
+from vrl_envs.desk.config import Desk, DeskDataset
+from vrl_envs.dmc.config import DMC, DMCDataset
+from vrl_envs.gym_mujoco.config import GymMuJoCo, GymMuJoCoDataset
+from vrl_envs.gym_mujoco.relabelling_config import Relabelled
+from vrl_envs.hiv.config import HIV, HIVDataset
+from vrl_envs.kitchen.config import Kitchen, KitchenDataset
+from vrl_envs.metaworld.config import MetaWorld, MetaWorldDataset
+from vrl_envs.ogbench.config import OGBench, OGBenchDataset
 from vrl_envs.readers.d4rl_config import D4RL
 from vrl_envs.readers.d5rl_config import D5RL
 from vrl_envs.readers.lerobot_config import LeRobot
@@ -20,8 +21,7 @@ from vrl_envs.readers.minari_config import Minari
 from vrl_envs.readers.ogbench_config import OGBenchFiles
 from vrl_envs.readers.tdmpc2_config import TDMPC2
 from vrl_envs.readers.vd4rl_config import VD4RL
-from vrl_envs.relabelling_config import Relabelled
-from vrl_envs.robohive_config import RoboHive, RoboHiveDataset
+from vrl_envs.robohive.config import RoboHive, RoboHiveDataset
 
 
 @hookimpl

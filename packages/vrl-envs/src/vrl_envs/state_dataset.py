@@ -1,6 +1,6 @@
 """Episodes of state tasks: Gymnasium's MuJoCo ones and HIV treatment, collected or replayed.
 
-Episode i depends on the configuration and i alone, as in `dmc_dataset`.
+Episode i depends on the configuration and i alone, as in `dmc.dataset`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from vrl_envs.collection import (
     run_episode,
     uniform_action,
 )
-from vrl_envs.dclaw_config import DClawDataset
-from vrl_envs.gym_mujoco_config import STANDARD_TASKS, GymMuJoCoDataset, behaviour_task
-from vrl_envs.hiv_config import HIV, HIVDataset
+from vrl_envs.dclaw.config import DClawDataset
+from vrl_envs.gym_mujoco.config import STANDARD_TASKS, GymMuJoCoDataset, behaviour_task
+from vrl_envs.hiv.config import HIV, HIVDataset
 from vrl_envs.qualities import qualities_in, quality_of
 
 StateDatasetConfig = GymMuJoCoDataset | HIVDataset
@@ -167,7 +167,7 @@ class ReplayedStates:
             return np.asarray(episode.rewards * self.factor)
         if self.config.task in STANDARD_TASKS:
             return episode.rewards
-        from vrl_envs.relabelling import task_rewards
+        from vrl_envs.gym_mujoco.relabelling import task_rewards
 
         velocities = self.replay.velocities[self.replay.rows(index)].astype(np.float64)
         following = episode.observations["state"][1:].astype(np.float64)

@@ -34,9 +34,9 @@ from vrl_envs.behaviours.state_replay import (
     write_state_replay,
 )
 from vrl_envs.behaviours.training import optimiser_tensors, part, restore_optimisers
-from vrl_envs.dclaw_config import DClaw
-from vrl_envs.gym_mujoco_config import GymMuJoCo
-from vrl_envs.hiv_config import HIV
+from vrl_envs.dclaw.config import DClaw
+from vrl_envs.gym_mujoco.config import GymMuJoCo
+from vrl_envs.hiv.config import HIV
 
 SAVE_SECONDS = 240.0
 EPISODE_STEPS = 1000  # at most, in Gymnasium's tasks

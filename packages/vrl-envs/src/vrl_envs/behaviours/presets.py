@@ -9,11 +9,11 @@ from vrl_core.errors import unknown_name
 from vrl_core.soft_actor_critic import SoftActorCriticConfig
 from vrl_envs.behaviours.online import OnlineTraining
 from vrl_envs.behaviours.training import BehaviourTraining
-from vrl_envs.dclaw_config import BEHAVIOUR_TASKS as DCLAW_TASKS
-from vrl_envs.dclaw_config import DClaw
-from vrl_envs.gym_mujoco_config import STANDARD_TASKS, GymMuJoCo
-from vrl_envs.gym_mujoco_config import TASKS as GYM_TASKS
-from vrl_envs.hiv_config import HIV, HIV_TASK
+from vrl_envs.dclaw.config import BEHAVIOUR_TASKS as DCLAW_TASKS
+from vrl_envs.dclaw.config import DClaw
+from vrl_envs.gym_mujoco.config import STANDARD_TASKS, GymMuJoCo
+from vrl_envs.gym_mujoco.config import TASKS as GYM_TASKS
+from vrl_envs.hiv.config import HIV, HIV_TASK
 
 _PAPER_PACE = SoftActorCriticConfig(hidden_sizes=(256, 256), learning_rate=1e-4)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vrl_core.atomic import write_text
 from vrl_core.errors import VRLError
 from vrl_core.json_lines import JsonLines
-from vrl_envs.config import check_at_least
+from vrl_envs.settings import check_at_least
 
 if TYPE_CHECKING:
     from vrl_envs.behaviours.online import OnlineTraining

@@ -9,9 +9,9 @@ import difflib
 from pathlib import Path
 
 from vrl_core.errors import VRLError
-from vrl_envs.dclaw_config import BEHAVIOUR_TASKS as DCLAW_TASKS
-from vrl_envs.gym_mujoco_config import TASKS as GYM_TASKS
-from vrl_envs.hiv_config import HIV_TASK
+from vrl_envs.dclaw.config import BEHAVIOUR_TASKS as DCLAW_TASKS
+from vrl_envs.gym_mujoco.config import TASKS as GYM_TASKS
+from vrl_envs.hiv.config import HIV_TASK
 from vrl_envs.qualities import qualities_in
 
 STATE_TASKS = (*GYM_TASKS, HIV_TASK, *DCLAW_TASKS)

@@ -20,8 +20,8 @@ from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.replay_file import PLANAR_ROOT, ROOT_POSITIONS, pack, write_replay
 from vrl_envs.behaviours.shipped import SHIPPED
 from vrl_envs.collection import episode_streams, run_episode
-from vrl_envs.config import DMC
-from vrl_envs.dmc import DMCEnvironment
+from vrl_envs.dmc.config import DMC
+from vrl_envs.dmc.environment import DMCEnvironment
 
 EVALUATION_SEED = 1_000_003
 """Seed of the card's episodes, away from the small ones that data is collected with."""

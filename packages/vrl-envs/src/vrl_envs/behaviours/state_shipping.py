@@ -24,10 +24,10 @@ from vrl_envs.behaviours.shipped import SHIPPED, replay_path
 from vrl_envs.behaviours.shipping import EVALUATION_SEED, read_training, versions
 from vrl_envs.behaviours.state_replay import StateReplay, read_state_replay
 from vrl_envs.collection import episode_streams, run_episode
-from vrl_envs.dclaw_config import BEHAVIOUR_TASKS as DCLAW_TASKS
-from vrl_envs.dclaw_config import DClaw
-from vrl_envs.gym_mujoco_config import GymMuJoCo
-from vrl_envs.hiv_config import HIV, HIV_TASK
+from vrl_envs.dclaw.config import BEHAVIOUR_TASKS as DCLAW_TASKS
+from vrl_envs.dclaw.config import DClaw
+from vrl_envs.gym_mujoco.config import GymMuJoCo
+from vrl_envs.hiv.config import HIV, HIV_TASK
 
 
 def ship_state_policy(

@@ -14,7 +14,7 @@ import tyro
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_envs.behaviours.shipped import STATE_TASKS
-from vrl_envs.dmc_tasks import TASKS as DMC_TASKS
+from vrl_envs.dmc.tasks import TASKS as DMC_TASKS
 
 if TYPE_CHECKING:
     from vrl_envs.behaviours.online import OnlineRun

@@ -25,7 +25,7 @@ from vrl_core.errors import VRLError
 from vrl_core.interruption import Interruption
 from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig, StateBatch
 from vrl_envs.behaviours.run_record import check_training, forget_after, record_settings
-from vrl_envs.config import check_at_least
+from vrl_envs.settings import check_at_least
 
 SIMULATOR_STEPS = 1000  # in an episode of the suite
 SAVE_SECONDS = 240.0

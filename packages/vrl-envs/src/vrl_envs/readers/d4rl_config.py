@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vrl_envs.config import check_at_least, check_choice
 from vrl_envs.readers.files_config import FilesConfig
+from vrl_envs.settings import check_at_least, check_choice
 
 if TYPE_CHECKING:
     from vrl_envs.readers.d4rl_dataset import D4RLDataset

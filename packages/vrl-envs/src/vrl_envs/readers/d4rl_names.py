@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from vrl_envs.config import QUALITY_ALIASES
+from vrl_envs.settings import QUALITY_ALIASES
 
 KITCHEN_PARTS: Mapping[str, int] = {"robot": 9, "objects": 21, "goal": 30}
 """Parts of Kitchen's observations, in order, and the numbers in each."""

@@ -19,7 +19,6 @@ import pyarrow.parquet as parquet
 
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import DamagedDataError, VRLError, unknown_name
-from vrl_envs.config import QUALITY_ALIASES
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.damage import IncompleteDataWarning, damaged
 from vrl_envs.readers.lerobot_config import LeRobot
@@ -32,6 +31,7 @@ from vrl_envs.readers.lerobot_episodes import (
 )
 from vrl_envs.readers.lerobot_frames import decode_images, read_video
 from vrl_envs.readers.lerobot_info import Info, read_info
+from vrl_envs.settings import QUALITY_ALIASES
 
 REWARDS = ("next.reward", "reward")
 ENDS = ("next.terminated", "next.truncated", "next.success", "next.done")

@@ -17,7 +17,6 @@ import numpy as np
 
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import DamagedDataError, VRLError
-from vrl_envs.config import QUALITY_ALIASES
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.damage import IncompleteDataWarning, describe_all
 from vrl_envs.readers.lompo_config import LOMPO
@@ -34,6 +33,7 @@ from vrl_envs.readers.recorded_npz import (
 )
 from vrl_envs.readers.vd4rl_alignment import RecordedRows, to_episode
 from vrl_envs.readers.vd4rl_files import LOMPO_KEYS, NPZ_KEYS, is_published
+from vrl_envs.settings import QUALITY_ALIASES
 
 REQUIRED = ("image", "action", "reward")
 

@@ -20,12 +20,12 @@ from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.store_manifest import spec_from_data
 from vrl_envs.collection import check_index
-from vrl_envs.config import QUALITY_ALIASES
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.d4rl_dataset import SIZES
 from vrl_envs.readers.minari_config import Minari
 from vrl_envs.readers.minari_spaces import Part, parts_of
 from vrl_envs.readers.minari_storage import MAIN, Recorded, open_episodes
+from vrl_envs.settings import QUALITY_ALIASES
 
 DATA, METADATA = Path("data") / MAIN, Path("data/metadata.json")
 JPEG = ", frames decoded from JPEG, which are not exactly what the agent saw"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vrl_core.hooks import DatasetConfig
-from vrl_envs.config import check_choice
-from vrl_envs.ogbench_tasks import canonical_task
+from vrl_envs.ogbench.tasks import canonical_task
 from vrl_envs.releases import OGBENCH
+from vrl_envs.settings import check_choice
 
 if TYPE_CHECKING:
     from vrl_envs.readers.ogbench_dataset import OGBenchFile

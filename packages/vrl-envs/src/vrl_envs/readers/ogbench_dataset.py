@@ -18,16 +18,16 @@ import numpy as np
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_envs.collection import check_index, environment_data
-from vrl_envs.config import Observation
-from vrl_envs.ogbench_config import OGBench
-from vrl_envs.ogbench_rewards import rewards_of
-from vrl_envs.ogbench_tasks import DATA_TYPES, ENVIRONMENTS, canonical_task
+from vrl_envs.ogbench.config import OGBench
+from vrl_envs.ogbench.rewards import rewards_of
+from vrl_envs.ogbench.tasks import DATA_TYPES, ENVIRONMENTS, canonical_task
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.ogbench_config import OGBenchFiles
 from vrl_envs.readers.recognition import ordered_files
 from vrl_envs.readers.recorded_npz import is_image
 from vrl_envs.readers.streamed_npz import StreamedNpz
 from vrl_envs.releases import OGBENCH
+from vrl_envs.settings import Observation
 
 REQUIRED = ("observations", "actions", "terminals", "qpos")
 VALIDATION = "-val"

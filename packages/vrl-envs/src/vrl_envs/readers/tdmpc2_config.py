@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vrl_envs.config import check_at_least
 from vrl_envs.readers.files_config import FilesConfig
+from vrl_envs.settings import check_at_least
 
 if TYPE_CHECKING:
     from vrl_envs.readers.tdmpc2_dataset import TDMPC2Dataset

@@ -24,13 +24,13 @@ from safetensors import SafetensorError, safe_open
 
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import DamagedDataError, VRLError, unknown_name
-from vrl_envs.config import QUALITY_ALIASES
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.damage import IncompleteDataWarning, damaged, describe_all
 from vrl_envs.readers.recognition import LOOKED_AT, files_below, ordered_files
 from vrl_envs.readers.tdmpc2_config import TDMPC2
 from vrl_envs.readers.tdmpc2_tasks import TASKS
 from vrl_envs.readers.vd4rl_alignment import RecordedRows, to_episode
+from vrl_envs.settings import QUALITY_ALIASES
 
 NAMES = ("obs", "action", "reward", "task")
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
-from vrl_envs.dmc_shift import DIFFICULTY_ALIASES, LIMBS
+from vrl_envs.dmc.shift import DIFFICULTY_ALIASES, LIMBS
 from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.readers.vd4rl_files import Source
 from vrl_envs.readers.vd4rl_hdf5 import Hdf5Episodes

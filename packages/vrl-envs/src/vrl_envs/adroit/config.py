@@ -1,0 +1,242 @@
+"""Settings of the Adroit hand's tasks and their dataset. Imports no simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from vrl_core.errors import VRLError, unknown_name
+from vrl_core.hooks import DatasetConfig, EnvironmentConfig, ReferenceReturns
+from vrl_envs.adroit.tasks import (
+    ADROIT_TASKS,
+    BLANK_CAMERAS,
+    PEN,
+    cameras_of,
+    default_noise,
+    find_task,
+)
+from vrl_envs.qualities import qualities_in
+from vrl_envs.releases import ROBOTICS
+from vrl_envs.scores import adroit_references
+from vrl_envs.settings import QUALITY_ALIASES, Observation, Rendering, check_at_least, check_choice
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from vrl_core.episodes import Dataset
+
+Reward = Literal["dense", "d4rl", "sparse"]
+Replay = Literal["auto", "actions", "states"]
+
+QUALITIES = ("random", "mixed", "medium", "medium_expert", "expert", "human")
+HORIZON = 200
+"""Steps of an episode; LOMPO names none."""
+TOLERANCE = 0.025
+"""Mean distance of replayed from recorded observations, radians and metres. DAPG's 25
+demonstrations of the door stay below 0.02; with another door's place or another's actions they
+are beyond 0.025, nearly all beyond 0.08."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adroit(EnvironmentConfig):
+    """A task of the Adroit hand (DAPG, D4RL, LOMPO's pen): pen, door, hammer, relocate."""
+
+    layout_settings: ClassVar[tuple[str, ...]] = ("size", "observation")
+
+    task: str = PEN
+    """`adroit_pen`, `adroit_door`, `adroit_hammer` or `adroit_relocate`."""
+    size: int = 128
+    """Height and width of the image in pixels."""
+    camera: str = "vil_camera"
+    """`vil_camera` or `fixed`, which is nearer; the pen also has `view_1`, `view_2`, `view_4`."""
+    horizon: int = HORIZON
+    """Steps of an episode (0.01 s each); D4RL has 200, of the pen 100."""
+    action_repeat: int = 1
+    """Steps for each action; their rewards are summed."""
+    reward: Reward = "dense"
+    """`dense`: the library's own; `d4rl`: DAPG's and D4RL's, which subtract the palm's distance
+    from the object where the library adds it (the same for the pen); `sparse`: 10 when the goal is
+    there, else -0.1."""
+    rendering: Rendering = "reference"
+    """`reference` draws as MuJoCo does unless told; `fast` leaves out multisampling, shadows and
+    reflections."""
+    observation: Observation = "both"
+    """An image, the library's state vector, or a dictionary of the image and, as state, the joint
+    angles of hand and arm."""
+    terminate_when_dropped: bool = False
+    """End an episode when the pen has fallen below 0.075 m, as D4RL does; the library does not."""
+
+    def __post_init__(self) -> None:
+        find_task(self.task)
+        self._check_camera()
+        check_choice("reward", self.reward, ("dense", "d4rl", "sparse"))
+        check_choice("rendering", self.rendering, ("reference", "fast"))
+        check_choice("observation", self.observation, ("pixels", "state", "both"))
+        check_at_least("size", self.size, 1)
+        check_at_least("action_repeat", self.action_repeat, 1)
+        check_at_least("horizon", self.horizon, 1)
+        if self.terminate_when_dropped and self.task != PEN:
+            raise VRLError(f"terminate_when_dropped is a setting of {PEN}; {self.task} has no pen.")
+
+    def _check_camera(self) -> None:
+        known = cameras_of(self.task)
+        if self.task == PEN and self.camera in BLANK_CAMERAS:
+            raise VRLError(
+                f"Camera {self.camera} stands below the table and sees nothing but its underside. "
+                f"Choose one of {', '.join(known)}."
+            )
+        if self.camera not in known:
+            raise unknown_name(f"camera of {self.task}", self.camera, known)
+
+    @classmethod
+    def gallery(cls) -> Mapping[str, Self]:
+        """Return all four tasks."""
+        return {task: cls(task=task) for task in ADROIT_TASKS}
+
+    def build(self) -> gymnasium.Env[Any, Any]:
+        """Create the environment.
+
+        Raises `VRLError` when Gymnasium Robotics is missing or of another release.
+        """
+        ROBOTICS.require()
+        from vrl_envs.adroit.environment import AdroitEnvironment
+
+        return AdroitEnvironment(self)
+
+    def is_d4rls(self) -> bool:
+        """Return whether episodes have D4RL's length, ends and reward, but for that one sign."""
+        ends = self.terminate_when_dropped or self.task != PEN
+        same_length = self.horizon == find_task(self.task).d4rl_horizon
+        return ends and same_length and self.action_repeat == 1 and self.reward != "sparse"
+
+    def references(self) -> ReferenceReturns | None:
+        """Return D4RL's random and expert returns, for episodes as D4RL's."""
+        return adroit_references(self.task) if self.is_d4rls() else None
+
+    def published_score(self, value: float) -> float | None:
+        """Map a return to D4RL's normalised score, for episodes as D4RL's."""
+        known = self.references()
+        return None if known is None else known.normalise(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdroitDataset(DatasetConfig):
+    """Episodes of the Adroit hand, acted by DAPG's policies or replayed from demonstrations."""
+
+    tasks: ClassVar[tuple[str, ...]] = tuple(sorted(ADROIT_TASKS))
+    qualities: ClassVar[tuple[str, ...]] = QUALITIES
+
+    task: str = PEN
+    """`adroit_pen`, `adroit_door`, `adroit_hammer` or `adroit_relocate`."""
+    quality: str = "random"
+    """Behaviour: `random` (uniform actions), `expert` (a policy in `behaviours`), `medium` (the
+    same with noise), `medium_expert` (half the episodes of each), `mixed` (noise that falls from
+    episode to episode, in place of a learner's replay) or `human` (`demonstrations`)."""
+    size: int = 128
+    """Height and width of the image in pixels."""
+    episodes: int | None = None
+    """Episodes to collect; by default 200, of `human` all demonstrations."""
+    seed: int = 0
+    """Seed of the first states and of the noise."""
+    behaviours: str | None = None
+    """Folder with experts as `<task>.npz`, such as `adroit_pen.npz`."""
+    noise: float = 0.0
+    """Standard deviation of the Gaussian noise on an expert's actions, which lie in [-1, 1]."""
+    medium_noise: float | None = None
+    """The same of a medium behaviour; unless given, one at which half the episodes succeed."""
+    mixed_noise: float | None = None
+    """The same of the first `mixed` episode; it falls evenly to 0 in the last. Unless given, twice
+    that of a medium behaviour, at which hardly an episode succeeds."""
+    demonstrations: Path | None = None
+    """File of human demonstrations to replay: D4RL's .hdf5, or DAPG's as .npz."""
+    replay: Replay = "auto"
+    """`actions` sets the first recorded state and lets the actions play, `states` sets each
+    recorded state before its action; `auto` is `states` where the file has one for every step."""
+    tolerance: float = TOLERANCE
+    """Largest mean distance, radians and metres, of replayed from recorded observations."""
+    rendering: Rendering = "fast"
+    """`fast` leaves out multisampling, shadows and reflections; `reference` draws as MuJoCo does
+    unless told, several times more slowly."""
+    camera: str = "vil_camera"
+    """Camera, as in the environment."""
+    action_repeat: int = 1
+    """Steps for each action; 1 for demonstrations."""
+    horizon: int = HORIZON
+    """Steps of an episode; demonstrations have their own lengths."""
+    reward: Reward = "dense"
+    """`dense` (the library's), `d4rl` or `sparse`, as in the environment."""
+    observation: Observation = "both"
+    """An image, the state vector, or the image with the joint angles."""
+    terminate_when_dropped: bool = False
+    """End an episode when the pen has fallen, as D4RL does."""
+
+    def __post_init__(self) -> None:
+        quality = QUALITY_ALIASES.get(self.quality, self.quality)
+        object.__setattr__(self, "quality", quality)
+        if quality not in QUALITIES:
+            raise unknown_name("behaviour quality of the Adroit hand", quality, QUALITIES)
+        self.environment()
+        for name in ("noise", "medium_noise", "mixed_noise", "tolerance", "seed"):
+            check_at_least(name, getattr(self, name) or 0, 0)
+        check_choice("replay", self.replay, ("auto", "actions", "states"))
+        if self.episodes is not None:
+            # One episode cannot be half of each, nor have noise that falls.
+            least = 2 if quality == "mixed" else len(qualities_in(quality))
+            check_at_least("episodes", self.episodes, least)
+        self._check_source()
+
+    def _check_source(self) -> None:
+        if self.quality == "human":
+            if self.demonstrations is None:
+                raise VRLError(
+                    "Quality human replays demonstrations: name their file with --demonstrations "
+                    "FILE, D4RL's such as door-human-v1.hdf5 or DAPG's as .npz."
+                )
+            if self.action_repeat != 1:
+                raise VRLError(
+                    "Demonstrations have an action for every step: leave action_repeat at 1."
+                )
+        elif self.demonstrations is not None:
+            raise VRLError(
+                f"demonstrations are replayed by quality human alone, not by {self.quality}."
+            )
+
+    def noise_of(self, quality: str) -> float:
+        """Return the noise of `expert`, `medium` or the first `mixed` episode: given or default."""
+        if quality == "expert":
+            return self.noise
+        medium = default_noise(self.task) if self.medium_noise is None else self.medium_noise
+        if quality == "mixed":
+            return 2 * medium if self.mixed_noise is None else self.mixed_noise
+        return medium
+
+    def environment(self) -> Adroit:
+        """Return the environment that the episodes come from."""
+        return Adroit(**{field.name: getattr(self, field.name) for field in fields(Adroit)})
+
+    def build(self) -> Dataset:
+        """Return the episodes, each made when it is asked for.
+
+        Raises `VRLError` when Gymnasium Robotics is missing, when there is no such policy, or when
+        demonstrations are missing or of another task.
+        """
+        ROBOTICS.require()
+        if self.quality == "human":
+            from vrl_envs.adroit.replay import AdroitDemonstrations
+
+            return AdroitDemonstrations(self)
+        from vrl_envs.adroit.dataset import AdroitEpisodes
+
+        return AdroitEpisodes(self)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Return what the episodes depend on: policy or demonstrations, and the simulator too."""
+        from vrl_core.fingerprint import describe
+        from vrl_envs.adroit.behaviours import expert_path
+
+        files = [self.demonstrations] if self.demonstrations is not None else []
+        if self.quality not in ("human", "random"):
+            files = [expert_path(self.task, self.behaviours)]
+        return describe(self, files=files, packages=tuple(ROBOTICS.supported))

@@ -1,0 +1,216 @@
+"""A task of the Adroit hand as a Gymnasium environment."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from vrl_envs.adroit.config import Adroit
+from vrl_envs.adroit.tasks import PEN, find_task
+from vrl_envs.drawing.rendering import SharedRenderer
+
+# After rendering, which chooses the way of drawing before MuJoCo is imported.
+import mujoco  # isort: skip
+
+PEN_HEIGHT = 26
+"""Where a pen's observation has the pen's height above the table."""
+FALLEN_BELOW = 0.075
+"""Height in metres below which D4RL takes the pen for fallen."""
+REACH_WEIGHT = 0.1
+"""Weight of the distance from palm to object in the rewards of door, hammer and ball."""
+BALL_JOINTS = slice(30, 33)
+"""How far, in `qpos`, the ball of `adroit_relocate` is from where it began, in metres."""
+NOTICE = "for v1 reproducibility"
+"""What the library's notice of its changed rewards says."""
+_BODIES = {
+    "desired_orien": ("target", "body_quat"),
+    "door_body_pos": ("frame", "body_pos"),
+    "board_pos": ("nail_board", "body_pos"),
+}
+
+
+class AdroitEnvironment(gymnasium.Env[Any, Any]):
+    """A task with actions in [-1, 1], seen as an image, a state vector, or both.
+
+    Images are `(size, size, 3)` uint8; states are float32: the library's whole observation, or
+    beside an image its leading numbers, the angles of the hand's and the arm's joints. `info` has
+    `goal`, whether the goal is there now, and `success`, whether it has been for more steps of the
+    episode than DAPG and D4RL ask for. Episodes are truncated after `horizon` steps and terminate
+    only where a falling pen is to end them. `reset(seed=s)` starts the same episode whatever came
+    before.
+    """
+
+    def __init__(self, config: Adroit) -> None:
+        """Load the task. Raises `VRLError` when nothing can draw."""
+        self.config = config
+        self.task = find_task(config.task)
+        self.render_mode = "rgb_array"
+        self.inner = load_task(config)
+        self._original = {
+            name: getattr(self.inner.model, name).copy()
+            for name in ("body_pos", "body_quat", "site_pos")
+        }
+        self._renderer: SharedRenderer | None = None
+        self._frame: np.ndarray | None = None
+        self._state = np.zeros(self.task.observation_size)
+        self._steps, self._goal_steps = 0, 0
+        self.action_space = spaces.Box(-1.0, 1.0, (self.task.action_size,), np.float32)
+        self.observation_space = self._space()
+        seconds = self.inner.dt * config.action_repeat
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1.0 / seconds}
+        if config.observation != "state":
+            self._drawing()  # so that a machine that cannot draw is told now
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode; a seed fixes its first state."""
+        super().reset(seed=seed, options=options)
+        self._restore()
+        self._state, _ = self.inner.reset(seed=seed)
+        return self._begin(), {}
+
+    def place(self, qpos: np.ndarray, qvel: np.ndarray, layout: Mapping[str, np.ndarray]) -> Any:
+        """Begin at a recorded state and return its observation.
+
+        `qpos` and `qvel` are `(joints,)`; `layout` is what D4RL records of the scene beside them,
+        such as the door's `door_body_pos` in metres.
+        """
+        self._restore()
+        self.inner.reset(seed=0)  # so that nothing is left of what was simulated before
+        model, data = self.inner.model, self.inner.data
+        for name, value in layout.items():
+            if name in _BODIES:
+                body, field = _BODIES[name]
+                getattr(model, field)[model.body(body).id] = value
+            elif name == "target_pos":
+                model.site_pos[model.site("target").id] = value
+            else:
+                # D4RL records where the ball is; its joints count from where it began.
+                model.body_pos[model.body("Object").id] = value - qpos[BALL_JOINTS]
+        data.qpos[:], data.qvel[:] = qpos, qvel
+        mujoco.mj_forward(model, data)
+        self._state = self.inner._get_obs()
+        return self._begin()
+
+    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Apply an action `(action,)`, a target for every joint, `action_repeat` times."""
+        reward, goal, terminated = 0.0, False, False
+        for _ in range(min(self.config.action_repeat, self.config.horizon - self._steps)):
+            step_reward, goal, terminated = self.advance(action)
+            reward += step_reward
+            if terminated:
+                break
+        truncated = not terminated and self._steps >= self.config.horizon
+        told = {"goal": goal, "success": self._goal_steps > self.task.success_steps}
+        return self.observe(), reward, terminated, truncated, told
+
+    def advance(self, action: np.ndarray) -> tuple[float, bool, bool]:
+        """Simulate one step, whatever the horizon, and draw nothing.
+
+        Return the reward, whether the goal is there, and whether the episode is over.
+        """
+        self._state, reward, _, _, info = self.inner.step(np.asarray(action, np.float64))
+        self._steps, self._frame = self._steps + 1, None
+        goal = bool(info["success"])
+        self._goal_steps += goal
+        fell = self.config.terminate_when_dropped and self._state[PEN_HEIGHT] < FALLEN_BELOW
+        return float(reward) - self._reach_bonus(), goal, bool(fell)
+
+    def observe(self) -> Any:
+        """Return the observation of the current state."""
+        if self.config.observation == "pixels":
+            return self.render()
+        state = self._state.astype(np.float32)
+        if self.config.observation == "state":
+            return state
+        return {"image": self.render(), "state": state[: self.task.proprioception]}
+
+    def render(self) -> np.ndarray:
+        """Return the image `(size, size, 3)` uint8 of the current state: the observation's."""
+        if self._frame is None:
+            self._frame = self._drawing().render(self.inner.model, self.inner.data)
+        return self._frame.copy()
+
+    def state(self) -> np.ndarray:
+        """Return the library's whole observation `(state,)` float64, whatever is shown of it."""
+        return self._state.copy()
+
+    def simulator_state(self) -> dict[str, np.ndarray]:
+        """Return `qpos`, `qvel` and the scene's layout by D4RL's names: what `place` takes."""
+        found = self.inner.get_env_state()
+        return {name: found[name] for name in ("qpos", "qvel", *self.task.layout)}
+
+    def close(self) -> None:
+        """Free the renderer and the simulator."""
+        if self._renderer is not None:
+            self._renderer.close()
+        self.inner.close()
+
+    def _restore(self) -> None:
+        # A reset draws some of a layout's numbers; those it does not draw are the model's own.
+        for name, values in self._original.items():
+            getattr(self.inner.model, name)[:] = values
+
+    def _begin(self) -> Any:
+        self._steps, self._goal_steps, self._frame = 0, 0, None
+        return self.observe()
+
+    def _reach_bonus(self) -> float:
+        """Return how much more the library pays than DAPG and D4RL do, if theirs is asked for.
+
+        It adds a weighted distance from palm to object where they subtract it.
+        """
+        if self.config.reward != "d4rl" or self.config.task == PEN:
+            return 0.0
+        return 2 * REACH_WEIGHT * palm_distance(self.config.task, self._state)
+
+    def _drawing(self) -> SharedRenderer:
+        if self._renderer is None:
+            config, model = self.config, self.inner.model
+            camera = model.camera(config.camera).id
+            self._renderer = SharedRenderer(
+                config.task, model, config.size, camera, config.rendering
+            )
+        return self._renderer
+
+    def _space(self) -> gymnasium.Space[Any]:
+        size = self.config.size
+        image = spaces.Box(0, 255, (size, size, 3), np.uint8)
+        if self.config.observation == "pixels":
+            return image
+        if self.config.observation == "state":
+            return spaces.Box(-np.inf, np.inf, self._state.shape, np.float32)
+        joints = spaces.Box(-np.inf, np.inf, (self.task.proprioception,), np.float32)
+        return spaces.Dict({"image": image, "state": joints})
+
+
+def load_task(config: Adroit) -> Any:
+    """Create Gymnasium Robotics' own environment, without its time limit."""
+    name, _, kind = find_task(config.task).module.partition(":")
+    heard = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(heard):
+            module = importlib.import_module(f"gymnasium_robotics.envs.adroit_hand.{name}")
+    finally:
+        # The library asks every process to install an older release for DAPG's rewards, which
+        # `reward="d4rl"` gives.
+        told = (line for line in heard.getvalue().splitlines(True) if NOTICE not in line)
+        sys.stderr.writelines(told)
+    return getattr(module, kind)(reward_type="sparse" if config.reward == "sparse" else "dense")
+
+
+def palm_distance(task: str, observation: np.ndarray) -> float:
+    """Return the palm's distance in metres from the door's handle, the hammer or the ball."""
+    if task == "adroit_hammer":
+        return float(np.linalg.norm(observation[33:36] - observation[36:39]))
+    between = observation[35:38] if task == "adroit_door" else observation[30:33]
+    return float(np.linalg.norm(between))

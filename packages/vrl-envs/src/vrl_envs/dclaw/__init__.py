@@ -1,0 +1,1 @@
+"""ROBEL's D'Claw."""

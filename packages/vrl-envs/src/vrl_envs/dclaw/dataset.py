@@ -1,0 +1,135 @@
+"""Episodes of D'Claw Screw: random or trained behaviours act them out, or a learner's are replayed.
+
+Behaviours see ROBEL's 21 numbers, whatever is recorded. Episode i depends on the configuration and
+i alone, as in `dmc.dataset`.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from vrl_core.episodes import DataSpec, Episode
+from vrl_core.errors import VRLError
+from vrl_core.evaluation_workers import layout_of
+from vrl_envs.behaviours.action_replay import read_or_pack_actions
+from vrl_envs.behaviours.policy import BehaviourPolicy
+from vrl_envs.behaviours.shipped import policy_path, replay_path
+from vrl_envs.collection import (
+    check_index,
+    environment_data,
+    episode_streams,
+    run_episode,
+    uniform_action,
+)
+from vrl_envs.dclaw.config import DEFAULT_EPISODES, DClawDataset, behaviour_task
+from vrl_envs.dclaw.environment import STATE_SIZE, DClawEnvironment
+from vrl_envs.qualities import qualities_in, quality_of
+from vrl_envs.state_dataset import chosen_episodes
+
+
+def open_dclaw(config: DClawDataset) -> DClawEpisodes | DClawReplay:
+    """Return the episodes of a configuration.
+
+    Raises `VRLError` when behaviour or model is missing or does not fit, or a replay has too few
+    episodes.
+    """
+    return DClawReplay(config) if config.quality == "mixed" else DClawEpisodes(config)
+
+
+class DClawEpisodes:
+    """Episodes that a behaviour acts out when they are asked for."""
+
+    def __init__(self, config: DClawDataset) -> None:
+        self.config, acting = config, qualities_in(config.quality)
+        self.episodes = config.episodes or DEFAULT_EPISODES * len(acting)
+        self.environment = DClawEnvironment(config.environment())
+        self.spec = describe(config, self.environment)
+        self.policies = {
+            quality: read_policy(config, quality, self.spec.action_size)
+            for quality in acting
+            if quality != "random"
+        }
+
+    def __len__(self) -> int:
+        return self.episodes
+
+    def __getitem__(self, index: int, /) -> Episode:
+        """Act out episode `index`."""
+        check_index(index, len(self))
+        quality = quality_of(self.config.quality, len(self), index)
+        seed, noise = episode_streams(self.config.seed, index)
+        policy = self.policies.get(quality)
+
+        def act(_observation: Any) -> np.ndarray:
+            if policy is None:
+                return uniform_action(noise, self.spec.action_size)
+            return policy.sample(self.environment.state(), noise)
+
+        return run_episode(self.environment, seed, act, {"seed": seed, "behaviour": quality})
+
+    def close(self) -> None:
+        """Free the simulator and its renderer."""
+        self.environment.close()
+
+
+class DClawReplay:
+    """Episodes that an agent saw while it learnt, simulated again from its actions."""
+
+    def __init__(self, config: DClawDataset) -> None:
+        path = replay_path(config.task, config.behaviours)
+        self.replay = read_or_pack_actions(path)
+        self.chosen = chosen_episodes(config, len(self.replay))
+        self.environment = DClawEnvironment(config.environment())
+        self.spec = describe(config, self.environment)
+        if self.replay.actions.shape[1] != self.spec.action_size:
+            raise VRLError(
+                f"The replay {path} has {self.replay.actions.shape[1]} numbers in an action; "
+                f"{config.task} has {self.spec.action_size}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int, /) -> Episode:
+        """Simulate episode `index` of those chosen from the replay."""
+        check_index(index, len(self))
+        index = self.chosen[index]
+        info = {"replay_episode": index, "behaviour": "mixed"}
+        return self.replay.simulate(self.environment, index, info)
+
+    def close(self) -> None:
+        """Free the simulator and its renderer."""
+        self.environment.close()
+
+
+def read_policy(config: DClawDataset, quality: str, action_size: int) -> BehaviourPolicy:
+    """Read a behaviour and check that it fits the task. Raises `VRLError` when it does not."""
+    path = policy_path(behaviour_task(config.task), quality, config.behaviours)
+    policy = BehaviourPolicy.read(path)
+    if (policy.observation_size, policy.action_size) != (STATE_SIZE, action_size):
+        raise VRLError(
+            f"The behaviour {path} takes {policy.observation_size} state numbers and gives "
+            f"{policy.action_size} actions; {config.task} has {STATE_SIZE} and {action_size}."
+        )
+    return policy
+
+
+def describe(config: DClawDataset, environment: DClawEnvironment) -> DataSpec:
+    """Describe the dataset for its store's manifest."""
+    layout = layout_of(environment)
+    return DataSpec(
+        task=config.task,
+        observations=layout.observations,
+        action_size=layout.action_size,
+        environment=environment_data("dclaw", config.environment())
+        | {"assets": None},  # a manifest names no place of one machine
+        render_quality=None if config.observation == "state" else config.rendering,
+        behaviour=config.quality,
+        seed=config.seed,
+        source="VRL",
+        licence="MIT",
+        versions={name: version(name) for name in ("mujoco", "numpy", "vrl-envs")},
+    )

@@ -1,0 +1,1 @@
+"""A stand-in for LOMPO's real desk drawer."""

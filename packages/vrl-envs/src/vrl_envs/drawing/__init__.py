@@ -1,0 +1,1 @@
+"""How MuJoCo scenes become small images, fast."""

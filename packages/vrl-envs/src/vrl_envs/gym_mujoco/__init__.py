@@ -1,0 +1,1 @@
+"""Gymnasium's MuJoCo tasks on states, and MOPO's two."""

@@ -1,0 +1,155 @@
+"""A MetaWorld task as a Gymnasium environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from vrl_envs.drawing.rendering import FreeCamera, SharedRenderer
+from vrl_envs.metaworld.config import MetaWorld
+from vrl_envs.metaworld.tasks import DOOR_CAMERA, FIXED_LAYOUTS, TASKS, TURNED_CAMERAS
+
+# After rendering, which chooses the way of drawing before MuJoCo is imported.
+import mujoco  # isort: skip
+from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # isort: skip
+
+LARGEST_SEED = 2**31
+PROPRIOCEPTION = 4
+"""Leading numbers of the state: the hand's position in metres and the gripper's opening, 0 to 1."""
+FREE_CAMERAS = {
+    DOOR_CAMERA: FreeCamera(
+        target=(0.075, 0.75, 0.15), distance=1.05, azimuth=115.0, elevation=-12.5
+    )
+}
+"""Views that are in no model."""
+
+
+class MetaWorldEnvironment(gymnasium.Env[Any, Any]):
+    """A task with repeated actions in [-1, 1], seen as an image, a state vector, or both.
+
+    Images are `(size, size, 3)` uint8; states are float32: all 39 numbers of MetaWorld's
+    observation with the goal, or beside an image the hand's and the gripper's 4. `info` has
+    `success`: whether a simulator step of the action found the task solved. Episodes are truncated
+    after `horizon` simulator steps and never terminate. `reset(seed=s)` starts the same episode
+    whatever came before.
+    """
+
+    def __init__(self, config: MetaWorld) -> None:
+        """Load the task. Raises `VRLError` when nothing can draw."""
+        self.config = config
+        self.render_mode = "rgb_array"
+        self.inner = load_task(config.task)
+        self._renderer: SharedRenderer | None = None
+        self._frame: np.ndarray | None = None
+        self._state = np.zeros(self.inner.sawyer_observation_space.shape)
+        self._steps, self._seeded = 0, False
+        self.action_space = spaces.Box(-1.0, 1.0, self.inner.action_space.shape, np.float32)
+        self.observation_space = self._space()
+        seconds = self.inner.dt * config.action_repeat
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1.0 / seconds}
+        if config.observation != "state":
+            self._drawing()  # so that a machine that cannot draw is told now
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode; a seed fixes its first state."""
+        super().reset(seed=seed, options=options)
+        if seed is None and not self._seeded:
+            seed = int(self.np_random.integers(LARGEST_SEED))
+        if seed is not None:
+            self.inner.seed(seed)
+            self._seeded = True
+        self.inner.reset()
+        self._state = first_state(self.inner)
+        self._steps, self._frame = 0, None
+        return self._observe(), {}
+
+    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Apply an action `(4,)` `action_repeat` times: hand's motion (3) and gripper's force."""
+        reward, success = 0.0, False
+        for _ in range(min(self.config.action_repeat, self.config.horizon - self._steps)):
+            self._state, step_reward, _, _, info = self.inner.step(np.asarray(action, np.float32))
+            self._steps += 1
+            reward += float(step_reward)
+            success = success or bool(info["success"])
+        self._frame = None
+        if self.config.reward == "sparse":
+            reward = float(success)
+        truncated = self._steps >= self.config.horizon
+        return self._observe(), reward, False, truncated, {"success": success}
+
+    def render(self) -> np.ndarray:
+        """Return the image `(size, size, 3)` uint8 of the current state: the observation's."""
+        if self._frame is None:
+            frame = self._drawing().render(self.inner.model, self.inner.data)
+            self._frame = np.rot90(frame, 2) if self.config.camera in TURNED_CAMERAS else frame
+        return self._frame.copy()
+
+    def state(self) -> np.ndarray:
+        """Return the whole state `(39,)` float64, whatever the observation is."""
+        return self._state.copy()
+
+    def close(self) -> None:
+        """Free the renderer and the simulator."""
+        if self._renderer is not None:
+            self._renderer.close()
+        self.inner.close()
+
+    def _drawing(self) -> SharedRenderer:
+        if self._renderer is None:
+            config, model = self.config, self.inner.model
+            name = config.camera_name()
+            camera = FREE_CAMERAS.get(name) or model.camera(name).id
+            self._renderer = SharedRenderer(
+                config.task, model, config.image_size(), camera, config.rendering
+            )
+        return self._renderer
+
+    def _space(self) -> gymnasium.Space[Any]:
+        size = self.config.image_size()
+        image = spaces.Box(0, 255, (size, size, 3), np.uint8)
+        if self.config.observation == "pixels":
+            return image
+        if self.config.observation == "state":
+            return spaces.Box(-np.inf, np.inf, self._state.shape, np.float32)
+        hand = spaces.Box(-np.inf, np.inf, (PROPRIOCEPTION,), np.float32)
+        return spaces.Dict({"image": image, "state": hand})
+
+    def _observe(self) -> Any:
+        if self.config.observation == "pixels":
+            return self.render()
+        state = self._state.astype(np.float32)
+        if self.config.observation == "state":
+            return state
+        return {"image": self.render(), "state": state[:PROPRIOCEPTION]}
+
+
+def load_task(task: str) -> Any:
+    """Create MetaWorld's own environment, with a visible goal and layouts drawn by its own seed."""
+    inner: Any = ALL_V3_ENVIRONMENTS[TASKS[task]]()
+    inner._set_task_called = True
+    inner._partially_observable = False
+    # The space was cached when the goal was hidden, and would clip it to zeros.
+    inner.__dict__.pop("sawyer_observation_space", None)
+    inner.seeded_rand_vec = True
+    inner._freeze_rand_vec = task in FIXED_LAYOUTS
+    if task in FIXED_LAYOUTS:
+        inner._last_rand_vec = np.array(FIXED_LAYOUTS[task])
+    return inner
+
+
+def first_state(inner: Any) -> np.ndarray:
+    """Return the state `(39,)` of an episode that was just reset.
+
+    MetaWorld moves furniture in its model and leaves the simulator's picture of it until the first
+    step, so its own first observation may show a drawer where none is.
+    """
+    mujoco.mj_forward(inner.model, inner.data)
+    inner._prev_obs = inner._get_curr_obs_combined_no_goal()
+    space = inner.sawyer_observation_space
+    state: np.ndarray = np.clip(inner._get_obs(), space.low, space.high)
+    return state

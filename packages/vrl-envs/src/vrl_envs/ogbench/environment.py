@@ -1,0 +1,224 @@
+"""An OGBench task as a Gymnasium environment.
+
+OGBench draws some of an episode from NumPy's global generator and from spaces that nobody seeds.
+Here both are fixed by the seed of the reset, and nothing global is left changed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from vrl_envs.drawing.graphics import require_backend
+from vrl_envs.drawing.rendering import FreeCamera, SharedRenderer
+from vrl_envs.ogbench.config import OGBench
+from vrl_envs.ogbench.tasks import has_arm, identifier
+
+# After rendering, which chooses the way of drawing before MuJoCo is imported.
+import ogbench  # noqa: F401 isort: skip - registers its environments
+
+LARGEST_SEED = 2**31
+PROPRIOCEPTION = {"arm": slice(0, 19), "maze": slice(2, None)}
+"""Numbers of the state that are the robot's own: of the arm its joints, hand and gripper; in a maze
+all but the place."""
+_NO_IMAGE = np.zeros((1, 1, 3), np.uint8)
+
+
+class OGBenchEnvironment(gymnasium.Env[Any, Any]):
+    """A task with actions in [-1, 1], seen as an image, a state vector, or both.
+
+    Images are `(size, size, 3)` uint8; states are float32: OGBench's observation vector, or beside
+    an image the robot's own part of it. As in OGBench's single-task variants, reward, success and
+    termination of a step are those of the state in which its action is taken: the reward is minus
+    the number of objects (or -1 in mazes) that are not where they should be, 0 when solved, and the
+    step taken in a solved state ends the episode. Others are truncated after `horizon` steps.
+    `reset(seed=s)` starts the same episode whatever came before.
+    """
+
+    def __init__(self, config: OGBench, *, collecting: bool = False) -> None:
+        """Load the task; of `collecting`, OGBench's mode for its data, which has no task.
+
+        Raises `VRLError` when nothing can draw.
+        """
+        if config.observation != "state":
+            require_backend()  # before OGBench finds out in its own words
+        self.config = config
+        self.render_mode = "rgb_array"
+        self.inner = load_task(config, collecting=collecting)
+        self.told: dict[str, Any] = {}
+        """OGBench's own information on the last reset or step."""
+        self._family = "arm" if has_arm(config.task) else "maze"
+        self._renderer: SharedRenderer | None = None
+        self._frame: np.ndarray | None = None
+        self._chance = np.random.RandomState(0)
+        self._steps = 0
+        self.action_space = spaces.Box(-1.0, 1.0, self.inner.action_space.shape, np.float32)
+        with drawn_from(self._chance):
+            self.inner.reset(seed=0)  # which makes the arm's model
+        self.observation_space = self._space()
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1.0 / seconds(self.inner)}
+        if config.observation != "state":
+            self._drawing()  # so that a machine that cannot draw is told now
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode; a seed fixes it."""
+        super().reset(seed=seed, options=options)
+        if seed is None:
+            seed = int(self.np_random.integers(LARGEST_SEED))
+        self._chance.seed(seed)
+        self.inner.action_space.seed(seed)
+        with drawn_from(self._chance):
+            _, self.told = self.inner.reset(seed=seed)
+        self._steps, self._frame = 0, None
+        return self._observe(), {}
+
+    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Apply an action `(action,)`: of the arm the hand's motion (3), its turn, the gripper."""
+        with drawn_from(self._chance):
+            _, reward, terminated, _, self.told = self.inner.step(np.asarray(action, np.float32))
+        self._steps += 1
+        self._frame = None
+        truncated = self._steps >= self.config.steps() and not terminated
+        info = {"success": bool(self.told["success"])}
+        return self._observe(), float(reward), bool(terminated), truncated, info
+
+    def render(self) -> np.ndarray:
+        """Return the image `(size, size, 3)` uint8 of the current state: the observation's."""
+        if self._frame is None:
+            self._frame = self._drawing().render(self.inner.model, self.inner.data)
+        return self._frame.copy()
+
+    def state(self) -> np.ndarray:
+        """Return OGBench's state vector, whatever the observation is."""
+        if self._family == "maze":
+            vector = self.inner.get_ob(ob_type="states")
+        else:
+            seen_as, self.inner._ob_type = self.inner._ob_type, "states"
+            vector = self.inner.compute_observation()
+            self.inner._ob_type = seen_as
+        return np.asarray(vector, np.float32)
+
+    def close(self) -> None:
+        """Free the renderer and the simulator."""
+        if self._renderer is not None:
+            self._renderer.close()
+        self.inner.close()
+
+    def _drawing(self) -> SharedRenderer:
+        if self._renderer is None:
+            config, images = self.config, self.config.observation != "state"
+            self._renderer = SharedRenderer(
+                # Tasks of an environment differ in what their states are, and share a model.
+                identifier(config.task, images=images, single_task=False),
+                self.inner.model,
+                config.size,
+                view(self.inner, self._family, images=images),
+                config.rendering,
+            )
+        return self._renderer
+
+    def _space(self) -> gymnasium.Space[Any]:
+        image = spaces.Box(0, 255, (self.config.size, self.config.size, 3), np.uint8)
+        if self.config.observation == "pixels":
+            return image
+        whole = self.state()
+        shape = whole.shape if self.config.observation == "state" else self._own(whole).shape
+        state = spaces.Box(-np.inf, np.inf, shape, np.float32)
+        if self.config.observation == "state":
+            return state
+        return spaces.Dict({"image": image, "state": state})
+
+    def _own(self, state: np.ndarray) -> np.ndarray:
+        return state[PROPRIOCEPTION[self._family]]
+
+    def _observe(self) -> Any:
+        if self.config.observation == "pixels":
+            return self.render()
+        if self.config.observation == "state":
+            return self.state()
+        return {"image": self.render(), "state": self._own(self.state())}
+
+
+def view(inner: Any, family: str, *, images: bool) -> int | FreeCamera:
+    """Return OGBench's own camera: for observations, or for people where there are states alone."""
+    if family == "arm":
+        return int(inner.model.camera("front_pixels" if images else "front").id)
+    if images:
+        return int(inner.model.camera("back").id)
+    rows, columns = inner.maze_map.shape
+    middle = (2.0 * (columns - 3), 2.0 * (rows - 3), 0.0)
+    return FreeCamera(target=middle, distance=5.0 * (columns - 2), azimuth=90, elevation=-90)
+
+
+def load_task(config: OGBench, *, collecting: bool) -> Any:
+    """Create OGBench's own environment, whose images nobody draws but us."""
+    images = config.observation != "state"
+    spec = gymnasium.spec(identifier(config.task, images=images, single_task=not collecting))
+    settings = {**spec.kwargs, "width": config.size, "height": config.size}
+    if collecting:
+        settings |= {"mode": "data_collection", "terminate_at_goal": False}
+    module, _, name = str(spec.entry_point).partition(":")
+    create: Any = getattr(importlib.import_module(module), name)
+    if has_arm(config.task):
+        return load_arm(create, settings)
+    return load_maze(create, settings) if images else create(**settings)
+
+
+def load_maze(create: Any, settings: dict[str, Any]) -> Any:
+    """Create a maze seen as images, without the renderer that OGBench makes with it."""
+    home: Any = importlib.import_module(create.__module__)
+    real = home.mujoco
+    home.mujoco = SimpleNamespace(Renderer=_NoRenderer, MjvCamera=real.MjvCamera)
+    try:
+        inner = create(**settings)
+    finally:
+        home.mujoco = real
+    inner.render = lambda: _NO_IMAGE
+    return inner
+
+
+class _NoRenderer:
+    """In place of `mujoco.Renderer`: draws nothing."""
+
+    def __init__(self, *_model: Any, **_size: Any) -> None: ...
+    def update_scene(self, *_data: Any, **_camera: Any) -> None: ...
+    def render(self) -> np.ndarray:
+        return _NO_IMAGE
+
+
+def load_arm(create: type, settings: dict[str, Any]) -> Any:
+    """Create an environment of the arm, with one space of actions, which can be seeded.
+
+    OGBench's makes a new one, seeded by the machine, at each use, and resets draw from it.
+    """
+    actions = spaces.Box(-1.0, 1.0, (5,), np.float32)
+    inner: Any = type(create.__name__, (create,), {"action_space": actions})(**settings)
+    inner.get_pixel_observation = lambda: _NO_IMAGE
+    return inner
+
+
+def seconds(inner: Any) -> float:
+    """Return how long a step lasts."""
+    step = inner.control_timestep() if hasattr(inner, "control_timestep") else inner.dt
+    return float(step)
+
+
+@contextmanager
+def drawn_from(chance: np.random.RandomState) -> Iterator[None]:
+    """Let code that draws from NumPy's global generator draw from this one instead."""
+    before = np.random.get_state()
+    np.random.set_state(chance.get_state())
+    try:
+        yield
+    finally:
+        chance.set_state(np.random.get_state())
+        np.random.set_state(before)

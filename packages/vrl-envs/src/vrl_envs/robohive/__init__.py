@@ -1,0 +1,1 @@
+"""RoboHive's environments."""

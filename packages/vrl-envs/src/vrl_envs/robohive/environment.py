@@ -1,0 +1,256 @@
+"""A task of RoboHive as a Gymnasium environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from vrl_core.errors import VRLError, unknown_name
+from vrl_core.observations import MAIN_CAMERA
+from vrl_envs.drawing.rendering import SharedRenderer
+from vrl_envs.robohive.config import RoboHive
+from vrl_envs.robohive.package import incomplete, load_robohive, require_model, silenced
+from vrl_envs.robohive.tasks import FREE_CAMERA, hides_state
+
+# After rendering, which chooses the way of drawing before MuJoCo is imported.
+import mujoco  # isort: skip
+
+LARGEST_SEED = 2**31
+SOLVED_STEPS = 5
+"""RoboHive counts an episode as a success when more steps than these found the task solved."""
+MOVED = ("pos", "quat", "size", "rgba")
+"""What tasks change in their model while they run, of its bodies, geometries and sites."""
+
+
+class RoboHiveEnvironment(gymnasium.Env[Any, Any]):
+    """A task with actions `(action,)` in [-1, 1], seen as images, a state vector, or both.
+
+    Images are `(size, size, 3)` uint8, states float32. `info` has `solved`, what RoboHive says of
+    the step, and `success`, what it says of the episode so far: more than 5 steps were solved.
+    Episodes terminate where RoboHive's do (a pen falls, ...) and are truncated after `horizon`
+    steps. `reset(seed=s)` starts the same episode whatever came before.
+    """
+
+    def __init__(self, config: RoboHive) -> None:
+        """Load the task.
+
+        Raises `VRLError` when RoboHive or its models are missing, nothing can draw, or the task
+        has no such camera or object.
+        """
+        self.config = config
+        self.render_mode = "rgb_array"
+        self.inner = load_task(config)
+        self.model, self.data = self.inner.sim.model.ptr, self.inner.sim.data.ptr
+        self._horizon = horizon_of(config)
+        self._first_model = changeable_parts(self.model)
+        self._renderers: dict[str, SharedRenderer] = {}
+        self._frames: dict[str, np.ndarray] = {}
+        self._steps, self._solved, self._seeded = 0, 0, False
+        self._cameras = camera_fields(config, self.model)
+        self._joints = robot_positions(self.model)
+        self._state = np.asarray(self.inner.get_obs(), np.float64)
+        self.action_space = spaces.Box(-1.0, 1.0, self.inner.action_space.shape, np.float32)
+        self.observation_space = self._space()
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1.0 / self.inner.dt}
+        if config.observation != "state":
+            self._drawing(MAIN_CAMERA)  # so that a machine that cannot draw is told now
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode; a seed fixes its first state."""
+        super().reset(seed=seed, options=options)
+        if seed is None and not self._seeded:
+            seed = int(self.np_random.integers(LARGEST_SEED))
+        if seed is not None:
+            self.inner.seed(seed)
+            self._seeded = True
+        for name, values in self._first_model.items():
+            getattr(self.model, name)[:] = values
+        with silenced():
+            found = self.inner.reset()
+        # Some of RoboHive's tasks return what Gymnasium asks for, some the bare vector.
+        self._state = np.asarray(found[0] if isinstance(found, tuple) else found, np.float64)
+        self._steps, self._solved, self._frames = 0, 0, {}
+        return self._observe(), {}
+
+    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Apply an action. Raises `VRLError` when the simulation diverges."""
+        before = self.data.time
+        control = np.asarray(action, np.float64)
+        found, _, terminated, _, told = self.inner.step(control)
+        if not self.data.time > before or not np.isfinite(found).all():
+            # RoboHive starts a simulation anew that diverges, and goes on as if nothing had been.
+            raise VRLError(
+                f"The simulation of {self.config.task} diverged in step {self._steps} under the "
+                f"action {control.tolist()}; actions are finite numbers in [-1, 1]."
+            )
+        self._state = np.asarray(found, np.float64)
+        self._steps, self._frames = self._steps + 1, {}
+        solved = bool(np.all(told["solved"]))
+        self._solved += solved
+        info = {"success": self._solved > SOLVED_STEPS, "solved": solved}
+        truncated = self._steps >= self._horizon
+        return self._observe(), self._reward(told), bool(terminated), truncated, info
+
+    def render(self) -> np.ndarray:
+        """Return the image `(size, size, 3)` uint8 of the main camera."""
+        return self._image(MAIN_CAMERA).copy()
+
+    def state(self, parts: Sequence[str] = ()) -> np.ndarray:
+        """Return RoboHive's state vector, or these parts of its observations, in float64."""
+        if not parts:
+            return self._state.copy()
+        known = self.inner.obs_dict
+        return np.concatenate([np.ravel(known[part]) for part in parts]).astype(np.float64)
+
+    def close(self) -> None:
+        """Free the renderers."""
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers = {}
+        self.inner.close()
+
+    def _reward(self, told: dict[str, Any]) -> float:
+        kind = self.config.reward
+        if kind == "solved":
+            return float(np.all(told["solved"]))
+        if kind == "objects":
+            return float(objects_in_place(self.inner, tuple(self.config.wanted())))
+        return float(np.squeeze(told[f"rwd_{kind}"]))
+
+    def _image(self, field: str) -> np.ndarray:
+        if field not in self._frames:
+            self._frames[field] = self._drawing(field).render(self.model, self.data)
+        return self._frames[field]
+
+    def _drawing(self, field: str) -> SharedRenderer:
+        if field not in self._renderers:
+            config, name = self.config, self._cameras[field]
+            camera = -1 if name == FREE_CAMERA else self.model.camera(name).id
+            self._renderers[field] = SharedRenderer(
+                config.task, self.model, config.size, camera, config.rendering
+            )
+        return self._renderers[field]
+
+    def _space(self) -> gymnasium.Space[Any]:
+        if self.config.observation == "state":
+            return spaces.Box(-np.inf, np.inf, self._state.shape, np.float32)
+        size = self.config.size
+        images: dict[str, gymnasium.Space[Any]] = {
+            field: spaces.Box(0, 255, (size, size, 3), np.uint8) for field in self._cameras
+        }
+        if self.config.observation == "both":
+            felt = spaces.Box(-np.inf, np.inf, self._proprioception().shape, np.float32)
+            return spaces.Dict(images | {"state": felt})
+        return images[MAIN_CAMERA] if len(images) == 1 else spaces.Dict(images)
+
+    def _observe(self) -> Any:
+        if self.config.observation == "state":
+            return self._state.astype(np.float32)
+        images = {field: self._image(field).copy() for field in self._cameras}
+        if self.config.observation == "both":
+            return images | {"state": self._proprioception()}
+        return images[MAIN_CAMERA] if len(images) == 1 else images
+
+    def _proprioception(self) -> np.ndarray:
+        keys = self.inner.proprio_keys
+        felt = self.state(keys) if keys else self.data.qpos[self._joints]
+        return np.asarray(felt, np.float32)
+
+
+def load_task(config: RoboHive) -> Any:
+    """Create RoboHive's own environment, without wrappers.
+
+    Raises `VRLError` when RoboHive or the task's model is missing, or it has no such object.
+    """
+    load_robohive(config.assets)
+    task = config.robohive_id()
+    if task not in gymnasium.registry:
+        ours = [name for name, spec in gymnasium.registry.items() if "robohive" in str(spec)]
+        raise unknown_name("RoboHive task", task, [n for n in ours if n[:3] == task[:3]] or ours)
+    registered = gymnasium.spec(task).kwargs
+    if "model_path" in registered:
+        require_model(task, Path(registered["model_path"]))
+    # What is random while a task is loaded is the same in all processes.
+    settings: dict[str, Any] = {"seed": 0, "disable_env_checker": True}
+    if hides_state(task):
+        settings["visual_keys"] = None  # its own images, for which it would import torch
+    starts = config.starts()
+    given = {
+        "obj_goal": config.wanted(),
+        "obj_init": (registered.get("obj_init") or {}) | starts if starts else None,
+        "interact_site": config.interact_site,
+    }
+    settings |= {name: value for name, value in given.items() if value}
+    try:
+        with silenced():
+            return gymnasium.make(task, **settings).unwrapped
+    except (KeyError, ValueError) as error:
+        raise VRLError(_explained(config, error)) from error
+
+
+def _explained(config: RoboHive, error: Exception) -> str:
+    """Say what a task that does not load lacks: an object, a site, or a file of its model."""
+    said = str(error.args[0] if error.args else error).strip()
+    joints = {**config.wanted(), **config.starts()}
+    if isinstance(error, KeyError) and said in joints:
+        return f"{config.task} has no joint {said} to move: leave it out of objects."
+    if config.interact_site and config.interact_site in said:
+        return f"{config.task} has no site {config.interact_site}: {said}"
+    return incomplete(config.task, said)
+
+
+def horizon_of(config: RoboHive) -> int:
+    """Return after how many steps an episode is truncated: the given, else RoboHive's own."""
+    registered = gymnasium.spec(config.robohive_id()).max_episode_steps
+    found = config.horizon or registered
+    if found is None:
+        raise VRLError(f"RoboHive gives {config.task} no end: name one with horizon.")
+    return int(found)
+
+
+def camera_fields(config: RoboHive, model: Any) -> dict[str, str]:
+    """Return the camera of each image field, the main one first.
+
+    Raises `VRLError` for a camera that the model has not.
+    """
+    known = [model.camera(number).name for number in range(model.ncam)]
+    names = config.camera_names() or (known[0] if known else FREE_CAMERA,)
+    for name in names:
+        if name not in (*known, FREE_CAMERA):
+            raise unknown_name(f"camera of {config.task}", name, (*known, FREE_CAMERA))
+    main, *others = names
+    return {MAIN_CAMERA: main} | {f"{MAIN_CAMERA}_{name}": name for name in others}
+
+
+def changeable_parts(model: Any) -> dict[str, np.ndarray]:
+    """Return copies of the arrays that tasks change in their model, by their names."""
+    names = [f"{kind}_{part}" for kind in ("body", "geom", "site") for part in MOVED]
+    return {name: getattr(model, name).copy() for name in names if hasattr(model, name)}
+
+
+def robot_positions(model: Any) -> np.ndarray:
+    """Return where in `qpos` the joints are that actuators drive, `(joint,)`.
+
+    Of a robot that tendons drive, such as muscles, those of all hinges and slides.
+    """
+    by_joint = model.actuator_trntype == mujoco.mjtTrn.mjTRN_JOINT
+    driven = np.unique(model.actuator_trnid[by_joint, 0])
+    if not len(driven):
+        scalar = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
+        driven = np.flatnonzero(np.isin(model.jnt_type, scalar))
+    positions: np.ndarray = model.jnt_qposadr[driven]
+    return positions
+
+
+def objects_in_place(inner: Any, joints: Sequence[str]) -> int:
+    """Return how many joints of a kitchen are as near to their goals as RoboHive asks."""
+    error, near = np.abs(inner.obs_dict["goal_err"]), inner.obj["dof_proximity"]
+    numbers = [inner.obj[joint]["goal_adr"] for joint in joints]
+    return sum(bool(np.ravel(error)[n] < near[n]) for n in numbers)

@@ -1,0 +1,27 @@
+"""What the settings of several environments have in common. Imports no simulator."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from vrl_core.errors import VRLError, unknown_name
+
+Rendering = Literal["reference", "fast"]
+Observation = Literal["pixels", "state", "both"]
+
+QUALITIES = ("random", "mixed", "medium", "medium_expert", "expert", "random_expert")
+"""Behaviours of V-D4RL's datasets (Section 3.2, and Figure 7)."""
+QUALITY_ALIASES = {"medexp": "medium_expert", "medium_replay": "mixed"}
+"""Other names in use for the same behaviours."""
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise `VRLError` for a value that is none of the choices."""
+    if value not in choices:
+        raise unknown_name(f"value of {name}", value, choices)
+
+
+def check_at_least(name: str, value: float, least: float) -> None:
+    """Raise `VRLError` for a number below the least sensible one."""
+    if value < least:
+        raise VRLError(f"{name} is {value}; it must be at least {least}.")
