@@ -16,7 +16,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 
-from vrl_envs.robohive.environment import package as robohive_package
+from vrl_envs.robohive import package as robohive_package
 
 PACKAGE = {
     "__init__.py": """

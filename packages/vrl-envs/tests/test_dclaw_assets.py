@@ -8,9 +8,9 @@ import pytest
 
 from tiny_dclaw import CHAIN, MAIN, write_model
 from vrl_core.errors import VRLError
+from vrl_envs.dclaw import assets as dclaw_assets
 from vrl_envs.dclaw.assets import WHEEL, model_path, readable_model
 from vrl_envs.dclaw.config import DClaw
-from vrl_envs.dclaw.environment import assets as dclaw_assets
 from vrl_envs.dclaw.model import load_model
 
 

@@ -9,9 +9,9 @@ from vrl_core.errors import VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
+from vrl_envs.desk import config as desk_config
+from vrl_envs.desk import dataset as desk_dataset
 from vrl_envs.desk.config import DeskDataset
-from vrl_envs.desk.environment import config as desk_config
-from vrl_envs.desk.environment import dataset as desk_dataset
 
 OPENING = 17
 """Where a state holds the drawer's opening."""

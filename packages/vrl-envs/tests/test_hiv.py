@@ -8,6 +8,7 @@ from scipy.integrate import ode
 
 from vrl_core.errors import VRLError
 from vrl_core.testing import check_environment
+from vrl_envs.hiv import dynamics as hiv_dynamics
 from vrl_envs.hiv.config import HIV
 from vrl_envs.hiv.dynamics import (
     FULL_DOSES,
@@ -18,7 +19,6 @@ from vrl_envs.hiv.dynamics import (
     solve_stiff,
 )
 from vrl_envs.hiv.environment import HIVEnvironment
-from vrl_envs.hiv.environment import dynamics as hiv_dynamics
 
 
 def treatment(days, every=20, seed=0):

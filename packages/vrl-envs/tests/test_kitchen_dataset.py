@@ -10,10 +10,10 @@ from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
 from vrl_envs.collection import episode_streams
+from vrl_envs.kitchen import dataset as kitchen_dataset
 from vrl_envs.kitchen.arm import OPEN, Arm, Pose
 from vrl_envs.kitchen.config import KitchenDataset
 from vrl_envs.kitchen.dataset import draw_objects
-from vrl_envs.kitchen.environment import dataset as kitchen_dataset
 from vrl_envs.kitchen.policy import ScriptedCook, hand_rotation, point_ahead, rotation_around
 from vrl_envs.kitchen.tasks import TASKS
 

@@ -10,8 +10,8 @@ from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
 from vrl_envs.collection import episode_streams
+from vrl_envs.metaworld import dataset as metaworld_dataset
 from vrl_envs.metaworld.config import MetaWorldDataset
-from vrl_envs.metaworld.environment import dataset as metaworld_dataset
 
 
 def states(task="plate_slide", **settings):

@@ -9,8 +9,8 @@ from vrl_core.errors import VRLError
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment
 from vrl_envs import releases
+from vrl_envs.ogbench import tasks as ogbench_tasks
 from vrl_envs.ogbench.config import OGBench, OGBenchDataset
-from vrl_envs.ogbench.environment import tasks as ogbench_tasks
 from vrl_envs.ogbench.tasks import ENVIRONMENTS, TASKS, canonical_task, default_horizon, identifier
 
 pytest.importorskip("ogbench", reason="OGBench is not installed")

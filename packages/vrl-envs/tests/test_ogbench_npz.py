@@ -13,7 +13,7 @@ from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
-from vrl_envs.ogbench.environment import tasks as ogbench_tasks
+from vrl_envs.ogbench import tasks as ogbench_tasks
 from vrl_envs.readers.ogbench_config import OGBenchFiles
 from vrl_envs.readers.streamed_npz import StreamedNpz
 

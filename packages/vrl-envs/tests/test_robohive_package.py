@@ -8,8 +8,8 @@ import pytest
 
 from fake_robohive import only_the_fake, write, write_models, write_package
 from vrl_core.errors import VRLError
+from vrl_envs.robohive import package as robohive_package
 from vrl_envs.robohive.config import RoboHive, RoboHiveDataset
-from vrl_envs.robohive.environment import package as robohive_package
 from vrl_envs.robohive.package import INSTALL, fault_of, load_robohive
 
 

@@ -176,7 +176,7 @@ MODEL = Path(__file__).with_name("desk.xml")
 """The model of desk and arm."""
 MADE_BY = tuple(
     MODEL.with_name(name)
-    for name in ("desk.xml", "desk.py", "desk_arm.py", "desk_behaviour.py", "desk_dataset.py")
+    for name in ("desk.xml", "environment.py", "arm.py", "behaviour.py", "dataset.py")
 )
 """Files that episodes are other ones with when they change: the simulation is ours."""
 
