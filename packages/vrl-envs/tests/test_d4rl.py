@@ -221,6 +221,25 @@ def test_scores_of_kitchen_and_adroit_are_known():
     assert d4rl_references("door").normalise(2880.5693087298737) == 100.0
 
 
+@pytest.mark.parametrize(
+    ("task", "sizes", "horizon"), [("pen", (45, 24), 100), ("door", (39, 28), 200)]
+)
+def test_files_of_the_hand_name_the_environment_they_are_of(tmp_path, task, sizes, horizon):
+    tables = {"observations": np.zeros((ROWS, sizes[0])), "actions": np.zeros((ROWS, sizes[1]))}
+    path = write_tables(tmp_path / f"{task}-human-v1.hdf5", following=False, **tables)
+    with pytest.warns(IncompleteDataWarning):
+        spec = D4RL(path=str(path)).build().spec
+    registry = Registry(installed=False, modules=(vrl_envs.plugin,))
+    environment = from_data("environments", dict(spec.environment), registry)
+    assert (environment.task, environment.horizon) == (f"adroit_{task}", horizon)
+    assert (environment.observation, environment.reward) == ("state", "d4rl")
+    assert environment.terminate_when_dropped == (task == "pen")
+    assert environment.references() == d4rl_references(task)
+    other = write_tables(tmp_path / f"{task}-cloned-v1.hdf5")  # of another hand's size
+    with pytest.warns(IncompleteDataWarning):
+        assert D4RL(path=str(other)).build().spec.environment is None
+
+
 def test_a_damaged_chunk_costs_its_episodes_alone(path, tmp_path):
     write_tables(path, following=True, observations=None)
     with h5py.File(path, "a") as file:

@@ -121,6 +121,17 @@ class Adroit(EnvironmentConfig):
         return None if known is None else known.normalise(value)
 
 
+def as_d4rl(task: str) -> Adroit:
+    """Return the environment of D4RL's data of a task: its reward, length and ends, on states."""
+    return Adroit(
+        task=task,
+        observation="state",
+        reward="d4rl",
+        horizon=find_task(task).d4rl_horizon,
+        terminate_when_dropped=task == PEN,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class AdroitDataset(DatasetConfig):
     """Episodes of the Adroit hand, acted by DAPG's policies or replayed from demonstrations."""

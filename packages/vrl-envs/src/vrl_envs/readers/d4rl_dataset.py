@@ -20,6 +20,9 @@ import numpy as np
 
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
+from vrl_envs.adroit.config import as_d4rl
+from vrl_envs.adroit.tasks import ADROIT_TASKS
+from vrl_envs.collection import environment_data
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.d4rl_config import D4RL
 from vrl_envs.readers.d4rl_names import KITCHEN_PARTS, names_of, provenance, time_limit_of
@@ -203,7 +206,7 @@ def _ends_without_timeouts(terminals: np.ndarray, time_limit: int) -> Iterator[i
 
 
 def describe(config: D4RL, file: h5py.File) -> DataSpec:
-    """Describe the data; the environment is known for the tasks of Gymnasium."""
+    """Describe the data; the environment is known for the tasks of Gymnasium and of Adroit."""
     path = Path(config.path)
     named, quality = names_of(path)
     task = config.task or named
@@ -236,6 +239,9 @@ def _observations(config: D4RL, task: str, size: int) -> dict[str, FieldSpec]:
 
 
 def _environment(task: str, state_size: int, action_size: int) -> dict[str, Any] | None:
+    hand = ADROIT_TASKS.get(f"adroit_{task}")
+    if hand is not None and (hand.observation_size, hand.action_size) == (state_size, action_size):
+        return environment_data("adroit", as_d4rl(f"adroit_{task}"))
     forces = SIZES.get((task, state_size, action_size))
     if forces is None:
         return None
