@@ -28,6 +28,15 @@ PRESETS: Mapping[tuple[str, str], BehaviourTraining] = {
         evaluate_every=10_000,
         agent=SoftActorCriticConfig(learning_rate=1e-3, critic_layer_norm=True),
     ),
+    ("humanoid_walk", "mixed"): BehaviourTraining(
+        task="humanoid_walk",
+        steps=600_000,
+        seed=0,
+        batch_size=128,
+        evaluate_every=20_000,
+        evaluation_episodes=5,
+        agent=SoftActorCriticConfig(learning_rate=5e-4, critic_layer_norm=True),
+    ),
     ("cartpole_swingup", "mixed"): BehaviourTraining(
         task="cartpole_swingup",
         steps=60_000,
