@@ -24,6 +24,7 @@ from vrl_envs.adroit.environment import AdroitEnvironment
 from vrl_envs.adroit.pickles import CONVERSION
 from vrl_envs.adroit.tasks import ADROIT_TASKS
 from vrl_envs.dapg_policy import DAPGPolicy
+from vrl_envs.releases import ROBOTICS
 
 REAL = Path(os.environ.get("VRL_TEST_DATA", "")) / "adroit_experts"
 
@@ -137,7 +138,7 @@ def test_default_numbers_of_episodes():
 def test_fingerprint_knows_the_expert_and_the_simulator(tmp_path, experts):
     config = states(quality="expert", behaviours=experts)
     fingerprint = config.fingerprint()
-    assert fingerprint["versions"] == {"gymnasium-robotics": "1.4.2", "mujoco": "3.3.0"}
+    assert fingerprint["versions"] == ROBOTICS.supported
     assert fingerprint != states(quality="expert", behaviours=experts, noise=0.1).fingerprint()
     write_expert(tmp_path, "adroit_pen", scaled=False)
     assert config.fingerprint() != fingerprint

@@ -13,7 +13,7 @@ from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
-from vrl_envs.ogbench import tasks as ogbench_tasks
+from vrl_envs import releases
 from vrl_envs.readers.ogbench_config import OGBenchFiles
 from vrl_envs.readers.streamed_npz import StreamedNpz
 
@@ -172,6 +172,6 @@ def test_files_that_are_cut_missing_or_nameless_are_explained(file, tmp_path, mo
     write_ogbench(tmp_path / "mine.npz")
     with pytest.raises(VRLError, match=r"--dataset\.task"):
         OGBenchFiles(path=str(tmp_path / "mine.npz")).build()
-    monkeypatch.setattr(ogbench_tasks, "installed", lambda _: None)
+    monkeypatch.setattr(releases, "installed", lambda _: None)
     with pytest.raises(VRLError, match=r"pip install 'vrl-envs\[ogbench\]'"):
         ours(file).build()

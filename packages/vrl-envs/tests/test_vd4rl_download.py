@@ -82,7 +82,7 @@ def test_a_distracting_dataset_is_fetched(hub, tmp_path):
     store = VD4RL.download("v-d4rl/distracting/walker_walk_random/64px/easy", workers=1)
     assert store.path.resolve() == tmp_path / "data/distracting/walker_walk_random/64px/easy"
     assert store.spec.source == "V-D4RL, distracting easy (one fixed distraction)"
-    assert store.spec.environment is None
+    assert store.spec.environment["distraction"] == "low"
 
 
 def test_only_data_is_fetched_and_no_credentials_are_sent(hub, tmp_path, monkeypatch):
