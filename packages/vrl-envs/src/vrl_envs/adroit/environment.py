@@ -35,6 +35,8 @@ _BODIES = {
     "door_body_pos": ("frame", "body_pos"),
     "board_pos": ("nail_board", "body_pos"),
 }
+MESH_DETAIL = 0.008
+"""Metres below which `fast` does not draw the hand's surface: half a pixel of 128."""
 
 
 class AdroitEnvironment(gymnasium.Env[Any, Any]):
@@ -178,7 +180,7 @@ class AdroitEnvironment(gymnasium.Env[Any, Any]):
             config, model = self.config, self.inner.model
             camera = model.camera(config.camera).id
             self._renderer = SharedRenderer(
-                config.task, model, config.size, camera, config.rendering
+                config.task, model, config.size, camera, config.rendering, mesh_detail=MESH_DETAIL
             )
         return self._renderer
 

@@ -44,12 +44,20 @@ class RenderQuality:
     """Facets along a round body; None is the model's own, 16 by default."""
     quads: int | None = None
     """Rectangles along a box's or a plane's side; None is the model's own, 4 by default."""
+    mesh_detail: float = 0.0
+    """Metres; of meshes with many triangles, those within cubes of this size are not drawn."""
 
 
 QUALITIES = {
     "reference": RenderQuality(),
     "fast": RenderQuality(
-        shadows=False, reflections=False, samples=0, slices=14, stacks=8, quads=1
+        shadows=False,
+        reflections=False,
+        samples=0,
+        slices=14,
+        stacks=8,
+        quads=1,
+        mesh_detail=0.004,
     ),
 }
 """Render qualities by name. `reference` equals dm_control's `physics.render` bit for bit."""
@@ -108,9 +116,10 @@ class SceneRenderer:
     ) -> None:
         """Create the OpenGL context. `model` is a `mujoco.MjModel`."""
         self._size, settings = size, QUALITIES[quality]
+        detail = max(mesh_detail, settings.mesh_detail) if settings.mesh_detail else 0.0
         self._gl = _drawing_context()(max_width=size, max_height=size)
         with (
-            coarse_meshes(model, mesh_detail),
+            coarse_meshes(model, detail),
             _settings_of(model, size, settings),
             self._gl.make_current() as gl,
         ):
@@ -194,8 +203,9 @@ class SharedRenderer:
     ) -> None:
         """Join the renderer of these settings, or create it.
 
-        Of fine meshes, triangles within cubes of `mesh_detail` metres are not drawn. Raises
-        `VRLError` when the machine cannot draw or the model has no such camera.
+        A `mesh_detail` coarser than the quality's takes its place, if that has one: a scene seen
+        from afar needs less. Raises `VRLError` when the machine cannot draw or the model has no
+        such camera.
         """
         require_backend()
         check_camera(task, model, camera)

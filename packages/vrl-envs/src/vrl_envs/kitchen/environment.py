@@ -123,14 +123,13 @@ class KitchenEnvironment(gymnasium.Env[Any, Any]):
     def _drawing(self) -> SharedRenderer:
         if self._renderer is None:
             config = self.config
-            detail = MESH_DETAIL if config.rendering == "fast" else 0.0
             self._renderer = SharedRenderer(
                 "kitchen",
                 self.inner.model,
                 config.size,
                 CAMERAS[config.camera],
                 config.rendering,
-                mesh_detail=detail,
+                mesh_detail=MESH_DETAIL,
             )
         return self._renderer
 

@@ -17,6 +17,8 @@ import mujoco  # isort: skip
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # isort: skip
 
 LARGEST_SEED = 2**31
+MESH_DETAIL = 0.008
+"""Metres below which `fast` does not draw the robot's surface: half a pixel of 128."""
 PROPRIOCEPTION = 4
 """Leading numbers of the state: the hand's position in metres and the gripper's opening, 0 to 1."""
 FREE_CAMERAS = {
@@ -105,7 +107,12 @@ class MetaWorldEnvironment(gymnasium.Env[Any, Any]):
             name = config.camera_name()
             camera = FREE_CAMERAS.get(name) or model.camera(name).id
             self._renderer = SharedRenderer(
-                config.task, model, config.image_size(), camera, config.rendering
+                config.task,
+                model,
+                config.image_size(),
+                camera,
+                config.rendering,
+                mesh_detail=MESH_DETAIL,
             )
         return self._renderer
 
