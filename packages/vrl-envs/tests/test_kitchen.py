@@ -54,8 +54,14 @@ def with_open_microwave(env):
 
 def test_objects_are_the_simulators_and_moto_swaps_two_tasks():
     assert set(OBJECTS.values()) == set(kitchen_env.OBS_ELEMENT_GOALS)
-    assert (TASKS["mixed"], TASKS["partial"]) == (TASKS["moto_partial"], TASKS["moto_mixed"])
-    assert set(TASKS["mixed"]) ^ set(TASKS["partial"]) == {"bottom_burner", "slide_cabinet"}
+    assert (TASKS["kitchen_mixed"], TASKS["kitchen_partial"]) == (
+        TASKS["kitchen_moto_partial"],
+        TASKS["kitchen_moto_mixed"],
+    )
+    assert set(TASKS["kitchen_mixed"]) ^ set(TASKS["kitchen_partial"]) == {
+        "bottom_burner",
+        "slide_cabinet",
+    }
 
 
 def test_images_and_joints_are_observed_together(kitchen):
@@ -117,7 +123,7 @@ def test_presence_pays_at_each_step_and_goes_on(kitchen):
     outcomes = [env.step(np.zeros(9)) for _ in range(2)]
     assert [outcome[1] for outcome in outcomes] == [1.0, 1.0]
     assert outcomes[1][4] == {"success": False, "in_place": 1, "completed": 1}
-    single = with_open_microwave(configured(kitchen, task="microwave", action_repeat=2))
+    single = with_open_microwave(configured(kitchen, task="kitchen_microwave", action_repeat=2))
     _, reward, terminated, truncated, info = single.step(np.zeros(9))
     assert (reward, terminated, truncated, info["success"]) == (2.0, False, False, True)
 
@@ -149,22 +155,22 @@ def test_conformance(kitchen):
 
 def test_configuration_survives_a_file_with_its_objects():
     registry = Registry(installed=False, modules=(vrl_envs.plugin,))
-    data = to_data(Kitchen(task="partial", reward="completions"), registry)
+    data = to_data(Kitchen(task="kitchen_partial", reward="completions"), registry)
     assert data["objects"] == "microwave+kettle+light_switch+slide_cabinet"
     assert data["end_when_completed"] is True
-    assert from_data("environments", data, registry).object_names() == TASKS["partial"]
+    assert from_data("environments", data, registry).object_names() == TASKS["kitchen_partial"]
 
 
 def test_scores_are_d4rls_where_the_reward_is():
     assert Kitchen(reward="completions").references().expert == 4
     assert Kitchen().references() is None
-    assert Kitchen(task="kettle", reward="completions").references() is None
+    assert Kitchen(task="kitchen_kettle", reward="completions").references() is None
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"task": "mixd"}, "Did you mean 'mixed'"),
+        ({"task": "kitchen_mixd"}, "Did you mean 'kitchen_mixed'"),
         ({"objects": "microwave+ketle"}, "Did you mean 'kettle'"),
         ({"objects": "kettle+kettle"}, "each object counts once"),
         ({"camera": "centre"}, "Did you mean 'central'"),

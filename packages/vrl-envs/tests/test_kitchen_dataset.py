@@ -21,7 +21,7 @@ HORIZON = 75
 """Steps in which the scripted policy opens the microwave or flicks the switch."""
 
 
-def states(task="microwave", **settings):
+def states(task="kitchen_microwave", **settings):
     return KitchenDataset(**{"task": task, "observation": "state", "horizon": HORIZON, **settings})
 
 
@@ -112,18 +112,20 @@ def test_play_draws_four_objects_and_may_leave_the_whole_task_out(dataset):
     assert {len(set(names)) for names in drawn} == {4}
     assert all("hinge_cabinet" not in names[:-1] for names in drawn)
     assert len({names[0] for names in drawn}) == 6
-    task = set(TASKS["mixed"])
+    task = set(TASKS["kitchen_mixed"])
     assert any(task == set(names) for names in drawn)
     streams = [episode_streams(0, index)[1] for index in range(60)]
-    partly = configured(dataset, task="mixed", quality="play", whole_task=False)
+    partly = configured(dataset, task="kitchen_mixed", quality="play", whole_task=False)
     assert not any(task == set(partly._objects("play", choices)) for choices in streams)
-    episode = configured(dataset, task="mixed", quality="play", horizon=2)[1]
+    episode = configured(dataset, task="kitchen_mixed", quality="play", horizon=2)[1]
     assert len(episode.info["objects"].split("+")) == 4
     assert episode.info["behaviour"] == "play"
 
 
 def test_an_episode_depends_on_configuration_and_index_alone():
-    check_dataset(states("mixed", quality="play", horizon=4, episodes=2), episodes=1, spawn=False)
+    check_dataset(
+        states("kitchen_mixed", quality="play", horizon=4, episodes=2), episodes=1, spawn=False
+    )
 
 
 def test_default_numbers_of_episodes():
@@ -133,13 +135,17 @@ def test_default_numbers_of_episodes():
 
 def test_store_leads_back_to_the_environment_and_knows_successes(tmp_path):
     config = KitchenDataset(
-        task="light_switch", episodes=1, size=8, horizon=HORIZON, observation="both"
+        task="kitchen_light_switch", episodes=1, size=8, horizon=HORIZON, observation="both"
     )
     store = write_store(config, tmp_path / "store", workers=1)
     spec, episode = store.spec, store[0]
     registry = Registry(installed=False, modules=(vrl_envs.plugin,))
     assert from_data("environments", dict(spec.environment), registry) == config.environment()
-    assert (spec.task, spec.behaviour, spec.render_quality) == ("light_switch", "expert", "fast")
+    assert (spec.task, spec.behaviour, spec.render_quality) == (
+        "kitchen_light_switch",
+        "expert",
+        "fast",
+    )
     assert spec.versions["gymnasium-robotics"] == "1.4.2"
     assert episode.observations["image"].shape == (HORIZON + 1, 8, 8, 3)
     assert episode.observations["state"].shape == (HORIZON + 1, 9)

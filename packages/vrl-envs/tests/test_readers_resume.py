@@ -5,16 +5,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from tiny_formats import write_d5rl, write_lompo, write_tensors
 from tiny_lerobot import write_v3
 from tiny_minari import write_images
 from tiny_ogbench import write_ogbench
-from tiny_vd4rl import write_npz
+from tiny_vd4rl import table, write_hdf5, write_npz
 from vrl_core.ingest import write_store
 from vrl_core.store import staging_folder
 from vrl_core.store_manifest import read_journal
+from vrl_envs.readers.d4rl_config import D4RL
 from vrl_envs.readers.d5rl_config import D5RL
 from vrl_envs.readers.lerobot_config import LeRobot
 from vrl_envs.readers.lompo_config import LOMPO
@@ -41,7 +44,31 @@ def configurations(root: Path):
         "ogbench": ogbench_files(root),
         "minari": minari_files(root),
         "multitask": VD4RL(path=str(root / "multitask/walker_walk_random/64px")),
+        "v-d4rl": vd4rl_tables(root),
+        "d4rl": d4rl_tables(root),
     }
+
+
+def vd4rl_tables(root: Path) -> VD4RL:
+    folder = root / "main/walker_walk/random/84px"
+    write_hdf5(folder / "data.hdf5", table([4, 3, 5]))
+    return VD4RL(path=str(folder))
+
+
+def d4rl_tables(root: Path) -> D4RL:
+    ends = np.arange(12) % 4 == 3
+    tables = {
+        "observations": np.random.default_rng(0).normal(size=(12, 17)).astype(np.float32),
+        "actions": np.zeros((12, 6), np.float32),
+        "rewards": np.arange(12, dtype=np.float32),
+        "terminals": np.zeros(12, bool),
+        "timeouts": ends,
+    }
+    path = root / "halfcheetah_medium-v2.hdf5"
+    with h5py.File(path, "w") as file:
+        for name, values in tables.items():
+            file.create_dataset(name, data=values)
+    return D4RL(path=str(path))
 
 
 def ogbench_files(root: Path) -> OGBenchFiles:
@@ -70,7 +97,18 @@ def kill_after_one_episode(config, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["lompo", "d5rl", "td-mpc2", "lerobot", "ogbench", "minari", "multitask"]
+    "name",
+    [
+        "lompo",
+        "d5rl",
+        "td-mpc2",
+        "lerobot",
+        "ogbench",
+        "minari",
+        "multitask",
+        "v-d4rl",
+        "d4rl",
+    ],
 )
 def test_a_killed_conversion_goes_on(tmp_path, name):
     if name == "ogbench":

@@ -15,6 +15,7 @@ from gymnasium import spaces
 
 from vrl_envs.adroit.config import Adroit
 from vrl_envs.adroit.tasks import PEN, find_task
+from vrl_envs.control import checked_action
 from vrl_envs.drawing.rendering import SharedRenderer
 
 # After rendering, which chooses the way of drawing before MuJoCo is imported.
@@ -104,7 +105,11 @@ class AdroitEnvironment(gymnasium.Env[Any, Any]):
         return self._begin()
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Apply an action `(action,)`, a target for every joint, `action_repeat` times."""
+        """Apply an action `(action,)`, a target for every joint, `action_repeat` times.
+
+        Raises `VRLError` for an action of another size or with numbers that are not finite.
+        """
+        action = checked_action(action, self.task.action_size, self.config.task)
         reward, goal, terminated = 0.0, False, False
         for _ in range(min(self.config.action_repeat, self.config.horizon - self._steps)):
             step_reward, goal, terminated = self.advance(action)

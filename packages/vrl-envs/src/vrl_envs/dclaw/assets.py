@@ -117,6 +117,11 @@ def _fetch(target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _alone(target), tempfile.TemporaryDirectory() as folder:
             if not (target / MODEL).is_file():
+                if target.exists():
+                    raise VRLError(
+                        f"The folder {target} is there without D'Claw's model ({MODEL}). Remove it "
+                        "to have the model fetched, or name a folder that has it with assets."
+                    )
                 unpack(_downloaded(Path(folder)), target)
 
 

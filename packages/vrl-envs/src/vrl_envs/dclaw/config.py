@@ -65,6 +65,8 @@ class DClaw(EnvironmentConfig):
     which the model is fetched once from your package index."""
 
     def __post_init__(self) -> None:
+        if self.assets is not None:
+            object.__setattr__(self, "assets", Path(self.assets).expanduser())
         if self.task not in TASKS:
             raise unknown_name("D'Claw task", self.task, TASKS)
         if self.camera not in CAMERAS:
@@ -127,6 +129,8 @@ class DClawDataset(DatasetConfig):
     def __post_init__(self) -> None:
         quality = QUALITY_ALIASES.get(self.quality, self.quality)
         object.__setattr__(self, "quality", quality)
+        if self.assets is not None:
+            object.__setattr__(self, "assets", Path(self.assets).expanduser())
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))
         self.environment()

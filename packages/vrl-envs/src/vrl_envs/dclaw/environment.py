@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from vrl_core.errors import VRLError
+from vrl_envs.control import checked_action
 from vrl_envs.dclaw.config import DClaw
 from vrl_envs.dclaw.model import (
     ACTION_SCALE,
@@ -87,7 +87,7 @@ class DClawEnvironment(gymnasium.Env[Any, np.ndarray]):
 
         Raises `VRLError` for an action of another size or with numbers that are not finite.
         """
-        action = self._checked(action)
+        action = np.clip(checked_action(action, len(JOINTS), "D'Claw"), -1.0, 1.0)
         self.wanted += self.rate * STEP_SECONDS
         self.simulation.turn_mark(self.wanted)
         self.simulation.move(action)
@@ -135,15 +135,6 @@ class DClawEnvironment(gymnasium.Env[Any, np.ndarray]):
         self._state[claw : claw + 2] = math.cos(valve), math.sin(valve)
         self._state[claw + 2 : -1] = action
         self._state[-1] = error
-
-    def _checked(self, action: np.ndarray) -> np.ndarray:
-        checked = np.asarray(action, np.float64)
-        if checked.shape != (len(JOINTS),) or not np.isfinite(checked).all():
-            raise VRLError(
-                f"The action {checked.tolist()} is none of D'Claw's, which are {len(JOINTS)} "
-                "finite numbers in [-1, 1]."
-            )
-        return np.clip(checked, -1.0, 1.0)
 
     def _drawing(self) -> SharedRenderer:
         if self._renderer is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
@@ -74,6 +74,11 @@ class Desk(EnvironmentConfig):
                 "reward needs both settings, reward learned and classifier FILE (`vrl reward "
                 "train` writes one); the true one needs neither."
             )
+
+    @classmethod
+    def gallery(cls) -> Mapping[str, Self]:
+        """Return the one task."""
+        return {cls.task: cls()}
 
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.

@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from vrl_envs.control import checked_action
 from vrl_envs.desk.arm import HOME, Arm
 from vrl_envs.desk.config import MODEL, Desk
 from vrl_envs.drawing.rendering import SharedRenderer
@@ -108,8 +109,11 @@ class DeskEnvironment(gymnasium.Env[Any, Any]):
         return self._observe(), {"success": self.closed(), "opening": self.opening()}
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Send the hand from where it is by `STEP` times the action, and simulate 0.1 s."""
-        wanted = np.clip(np.asarray(action, np.float64), -1.0, 1.0)
+        """Send the hand from where it is by `STEP` times the action `(3,)`, and simulate 0.1 s.
+
+        Raises `VRLError` for an action of another size or with numbers that are not finite.
+        """
+        wanted = np.clip(checked_action(action, 3, "the desk"), -1.0, 1.0)
         target = np.clip(self.tip() + STEP * wanted, *WORKSPACE.T)
         angles = self._data.qpos[self.arm.positions]
         self._data.ctrl[:] = self.arm.reach(angles, target, iterations=2)

@@ -31,9 +31,10 @@ class Kitchen(EnvironmentConfig):
 
     layout_settings: ClassVar[tuple[str, ...]] = ("size", "observation")
 
-    task: str = "mixed"
-    """Names the objects: D4RL's `mixed`, `partial`, `complete`, MOTO's `moto_mixed` and
-    `moto_partial` (which swap D4RL's), or one object, such as `microwave`."""
+    task: str = "kitchen_mixed"
+    """Names the objects: D4RL's `kitchen_mixed`, `kitchen_partial`, `kitchen_complete`, MOTO's
+    `kitchen_moto_mixed` and `kitchen_moto_partial` (which swap D4RL's), or one object, such as
+    `kitchen_microwave`."""
     objects: str | None = None
     """Objects to bring in place, joined by `+`, such as `microwave+kettle`; the task's unless
     given."""
@@ -83,7 +84,7 @@ class Kitchen(EnvironmentConfig):
     @classmethod
     def gallery(cls) -> Mapping[str, Self]:
         """Return D4RL's two tasks."""
-        return {task: cls(task=task) for task in ("mixed", "partial")}
+        return {task: cls(task=task) for task in ("kitchen_mixed", "kitchen_partial")}
 
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.
@@ -108,7 +109,7 @@ class KitchenDataset(DatasetConfig):
     tasks: ClassVar[tuple[str, ...]] = tuple(sorted(TASKS))
     qualities: ClassVar[tuple[str, ...]] = QUALITIES
 
-    task: str = "mixed"
+    task: str = "kitchen_mixed"
     """Names the objects whose places pay, as in the environment."""
     quality: str = "expert"
     """Behaviour: `expert` (the task's objects in order, successful episodes alone), `medium` (the

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from vrl_envs.control import checked_action
 from vrl_envs.drawing.rendering import FreeCamera, SharedRenderer
 from vrl_envs.kitchen.config import Kitchen
 from vrl_envs.kitchen.tasks import CENTRAL, OBJECTS
@@ -70,10 +71,14 @@ class KitchenEnvironment(gymnasium.Env[Any, Any]):
         return self.observe(), {}
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Apply an action `(9,)` `action_repeat` times."""
+        """Apply an action `(9,)` `action_repeat` times.
+
+        Raises `VRLError` for an action of another size or with numbers that are not finite.
+        """
+        control = checked_action(action, ROBOT_JOINTS, "Franka Kitchen")
         reward, there = 0.0, self.in_place()
         for _ in range(min(self.config.action_repeat, self.config.horizon - self._steps)):
-            self._state = self.inner.step(np.asarray(action, np.float64))[0]["observation"]
+            self._state = self.inner.step(control)[0]["observation"]
             self._steps += 1
             there = self.in_place()
             new = set(there) - self._completed

@@ -20,15 +20,15 @@ OBJECTS: Mapping[str, str] = {
 _WITH_CABINET = ("microwave", "kettle", "light_switch", "slide_cabinet")
 _WITH_BURNER = ("microwave", "kettle", "bottom_burner", "light_switch")
 TASKS: Mapping[str, tuple[str, ...]] = {
-    "complete": _WITH_CABINET,
-    "partial": _WITH_CABINET,
-    "mixed": _WITH_BURNER,
-    "moto_partial": _WITH_BURNER,
-    "moto_mixed": _WITH_CABINET,
-    **{name: (name,) for name in OBJECTS},
+    "kitchen_complete": _WITH_CABINET,
+    "kitchen_partial": _WITH_CABINET,
+    "kitchen_mixed": _WITH_BURNER,
+    "kitchen_moto_partial": _WITH_BURNER,
+    "kitchen_moto_mixed": _WITH_CABINET,
+    **{f"kitchen_{name}": (name,) for name in OBJECTS},
 }
-"""Objects of every task. `partial` and `mixed` are D4RL's; MOTO's text (Appendix C.1) gives each
-name the other's objects."""
+"""Objects of every task. `kitchen_partial` and `kitchen_mixed` are D4RL's; MOTO's text (Appendix
+C.1) gives each name the other's objects."""
 
 PLAYED = 4
 """Objects that an episode of play is about, as in Relay Policy Learning's demonstrations."""

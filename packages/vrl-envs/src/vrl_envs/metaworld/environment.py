@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from vrl_envs.control import checked_action
 from vrl_envs.drawing.rendering import FreeCamera, SharedRenderer
 from vrl_envs.metaworld.config import MetaWorld
 from vrl_envs.metaworld.tasks import DOOR_CAMERA, FIXED_LAYOUTS, TASKS, TURNED_CAMERAS
@@ -71,10 +72,14 @@ class MetaWorldEnvironment(gymnasium.Env[Any, Any]):
         return self._observe(), {}
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Apply an action `(4,)` `action_repeat` times: hand's motion (3) and gripper's force."""
+        """Apply an action `(4,)` `action_repeat` times: hand's motion (3) and gripper's force.
+
+        Raises `VRLError` for an action of another size or with numbers that are not finite.
+        """
+        control = checked_action(action, 4, self.config.task).astype(np.float32)
         reward, success = 0.0, False
         for _ in range(min(self.config.action_repeat, self.config.horizon - self._steps)):
-            self._state, step_reward, _, _, info = self.inner.step(np.asarray(action, np.float32))
+            self._state, step_reward, _, _, info = self.inner.step(control)
             self._steps += 1
             reward += float(step_reward)
             success = success or bool(info["success"])

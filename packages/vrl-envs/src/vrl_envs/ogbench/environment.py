@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from vrl_envs.control import checked_action
 from vrl_envs.drawing.graphics import require_backend
 from vrl_envs.drawing.rendering import FreeCamera, SharedRenderer
 from vrl_envs.ogbench.config import OGBench
@@ -82,9 +83,14 @@ class OGBenchEnvironment(gymnasium.Env[Any, Any]):
         return self._observe(), {}
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Apply an action `(action,)`: of the arm the hand's motion (3), its turn, the gripper."""
+        """Apply an action `(action,)`: of the arm the hand's motion (3), its turn, the gripper.
+
+        Raises `VRLError` for an action of another size or with numbers that are not finite.
+        """
+        size = int(self.inner.action_space.shape[0])
+        control = checked_action(action, size, self.config.task).astype(np.float32)
         with drawn_from(self._chance):
-            _, reward, terminated, _, self.told = self.inner.step(np.asarray(action, np.float32))
+            _, reward, terminated, _, self.told = self.inner.step(control)
         self._steps += 1
         self._frame = None
         truncated = self._steps >= self.config.steps() and not terminated

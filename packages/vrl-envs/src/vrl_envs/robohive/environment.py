@@ -95,7 +95,7 @@ class RoboHiveEnvironment(gymnasium.Env[Any, Any]):
         solved = bool(np.all(told["solved"]))
         self._solved += solved
         info = {"success": self._solved > SOLVED_STEPS, "solved": solved}
-        truncated = self._steps >= self._horizon
+        truncated = self._steps >= self._horizon and not terminated
         return self._observe(), self._reward(told), bool(terminated), truncated, info
 
     def render(self) -> np.ndarray:
