@@ -12,7 +12,7 @@ from vrl_envs.adroit.tasks import ADROIT_TASKS, PEN, find_task
 from vrl_envs.behaviours.online import OnlineTraining
 from vrl_envs.behaviours.training import BehaviourTraining
 from vrl_envs.dclaw.config import BEHAVIOUR_TASKS as DCLAW_TASKS
-from vrl_envs.dclaw.config import DClaw
+from vrl_envs.dclaw.config import DClaw, Direction
 from vrl_envs.gym_mujoco.config import STANDARD_TASKS, GymMuJoCo
 from vrl_envs.gym_mujoco.config import TASKS as GYM_TASKS
 from vrl_envs.hiv.config import HIV, HIV_TASK
@@ -139,10 +139,11 @@ def online_preset(task: str, name: str) -> OnlineTraining:
     tasks of other rewards (Section 5.2), and 200,000 elsewhere, as D4RL's largest; `expert`
     goes on to a million everywhere. Raises `VRLError` for another preset or task.
     """
-    if name not in ("mixed", "expert"):
-        raise unknown_name(f"training preset of {task}", name, ("mixed", "expert"))
+    names = ("mixed", "expert", *(DIRECTIONS if task == "screw_random" else ()))
+    if name not in names:
+        raise unknown_name(f"training preset of {task}", name, names)
     if task in DCLAW_TASKS:
-        return dclaw_preset(task)
+        return dclaw_preset(task, name)
     if task in ADROIT_TASKS:
         return adroit_preset(task)
     if task == HIV_TASK:
@@ -155,11 +156,19 @@ def online_preset(task: str, name: str) -> OnlineTraining:
     return OnlineTraining(task=task, environment=environment, steps=200_000 if short else 1_000_000)
 
 
-def dclaw_preset(task: str) -> OnlineTraining:
-    """Return the settings that D'Claw's behaviours are trained with, medium and expert alike."""
+DIRECTIONS: tuple[Direction, Direction] = ("forward", "backward")
+"""Presets of `screw_random` whose agent only ever turns the valve one way."""
+
+
+def dclaw_preset(task: str, name: str = "mixed") -> OnlineTraining:
+    """Return the settings that D'Claw's behaviours are trained with, medium and expert alike.
+
+    `forward` and `backward` train the teachers of the expert of `screw_random` (`imitation`).
+    """
+    direction: Direction = next((each for each in DIRECTIONS if each == name), "either")
     return OnlineTraining(
         task=task,
-        environment=DClaw(task=task, observation="state"),
+        environment=DClaw(task=task, observation="state", direction=direction),
         steps=40_000 if task == "screw_fixed" else 150_000,
         random_steps=2_000,
         batch_size=128,
