@@ -27,7 +27,7 @@ def test_frames_are_the_same_without_what_is_out_of_sight(task, camera, some, mo
         MetaWorld(task=task, camera=camera, size=24, rendering="fast")
     )
     culled = frames(environment)
-    renderer = SharedRenderer._renderers[environment._renderer._key]
+    renderer = SharedRenderer._renderers[environment._renderers["image"]._key]
     types = [geom.type for geom in renderer._scene.geoms[: renderer._scene.ngeom]]
     assert (mujoco.mjtGeom.mjGEOM_NONE in types) == some
     monkeypatch.setattr(MeshCulling, "apply", lambda *_: None)

@@ -190,7 +190,7 @@ def test_images_show_the_wanted_angle_from_every_camera(assets):
         assert env.observation_space.contains(image)
         assert image.std() > 5
         env.simulation.turn_mark(np.pi / 2)
-        env._frame = None
+        env.forget_frames()
         assert (env.render() != image).any()
         env.close()
 
@@ -202,7 +202,7 @@ def test_images_are_of_the_state_and_not_of_the_substep_before(assets):
         seen = env.step(np.ones(9))[0]
     env.simulation.data.qacc_warmstart[:] = 0
     mujoco.mj_forward(env.simulation.model, env.simulation.data)
-    env._frame = None
+    env.forget_frames()
     np.testing.assert_array_equal(env.render(), seen["image"])
     assert seen["state"].shape == (9,)
     env.close()

@@ -200,7 +200,7 @@ def test_the_overhead_camera_shows_how_far_the_drawer_is_open():
         env.reset(seed=0)
         env._data.qpos[env._drawer.qposadr[0]] = opening
         mujoco.mj_forward(env._model, env._data)
-        env._frame = None
+        env.forget_frames()
         frames.append(env.render())
     light = [(frame.min(-1) > 200).sum() for frame in frames]  # the drawer's inside
     assert light[1] > light[0] + 50

@@ -82,7 +82,7 @@ def test_environments_side_by_side_keep_their_own_scenes():
     frames = [env.reset(seed=seed)[0] for seed, env in enumerate(shifts)]
     np.testing.assert_array_equal(plain.reset(seed=0)[0], before)
     for env, frame in zip(shifts, frames, strict=True):
-        env._frame = None
+        env.forget_frames()
         np.testing.assert_array_equal(env.render(), frame)
     for env in (plain, *shifts):
         env.close()

@@ -33,7 +33,7 @@ def kitchen():
 def configured(env, **settings):
     """The loaded kitchen with other settings, without its drawing."""
     changed = Kitchen(**{"observation": "state", "horizon": 12, **settings})
-    env.config, env.objects = changed, changed.object_names()
+    env.config, env.objects, env.horizon = changed, changed.object_names(), changed.horizon
     env.observation_space = env._space()
     return env
 

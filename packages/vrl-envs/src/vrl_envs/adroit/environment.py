@@ -9,14 +9,12 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import gymnasium
 import numpy as np
-from gymnasium import spaces
 
 from vrl_envs.adroit.config import Adroit
 from vrl_envs.adroit.tasks import PEN, find_task
 from vrl_envs.control import checked_action
-from vrl_envs.drawing.rendering import SharedRenderer
+from vrl_envs.simulated import SimulatedEnvironment, View
 
 # After rendering, which chooses the way of drawing before MuJoCo is imported.
 import mujoco  # isort: skip
@@ -40,7 +38,7 @@ MESH_DETAIL = 0.008
 """Metres below which `fast` does not draw the hand's surface: half a pixel of 128."""
 
 
-class AdroitEnvironment(gymnasium.Env[Any, Any]):
+class AdroitEnvironment(SimulatedEnvironment):
     """A task with actions in [-1, 1], seen as an image, a state vector, or both.
 
     Images are `(size, size, 3)` uint8; states are float32: the library's whole observation, or
@@ -51,26 +49,25 @@ class AdroitEnvironment(gymnasium.Env[Any, Any]):
     before.
     """
 
+    config: Adroit
+
     def __init__(self, config: Adroit) -> None:
         """Load the task. Raises `VRLError` when nothing can draw."""
         self.config = config
         self.task = find_task(config.task)
-        self.render_mode = "rgb_array"
         self.inner = load_task(config)
         self._original = {
             name: getattr(self.inner.model, name).copy()
             for name in ("body_pos", "body_quat", "site_pos")
         }
-        self._renderer: SharedRenderer | None = None
-        self._frame: np.ndarray | None = None
         self._state = np.zeros(self.task.observation_size)
-        self._steps, self._goal_steps = 0, 0
-        self.action_space = spaces.Box(-1.0, 1.0, (self.task.action_size,), np.float32)
-        self.observation_space = self._space()
-        seconds = self.inner.dt * config.action_repeat
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1.0 / seconds}
-        if config.observation != "state":
-            self._drawing()  # so that a machine that cannot draw is told now
+        self._goal_steps = 0
+        super().__init__(
+            size=config.size,
+            actions=self.task.action_size,
+            seconds=self.inner.dt * config.action_repeat,
+            horizon=config.horizon,
+        )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -111,12 +108,12 @@ class AdroitEnvironment(gymnasium.Env[Any, Any]):
         """
         action = checked_action(action, self.task.action_size, self.config.task)
         reward, goal, terminated = 0.0, False, False
-        for _ in range(min(self.config.action_repeat, self.config.horizon - self._steps)):
+        for _ in self._repeats(self.config.action_repeat):
             step_reward, goal, terminated = self.advance(action)
             reward += step_reward
             if terminated:
                 break
-        truncated = not terminated and self._steps >= self.config.horizon
+        truncated = not terminated and self._out_of_time()
         told = {"goal": goal, "success": self._goal_steps > self.task.success_steps}
         return self.observe(), reward, terminated, truncated, told
 
@@ -126,41 +123,24 @@ class AdroitEnvironment(gymnasium.Env[Any, Any]):
         Return the reward, whether the goal is there, and whether the episode is over.
         """
         self._state, reward, _, _, info = self.inner.step(np.asarray(action, np.float64))
-        self._steps, self._frame = self._steps + 1, None
+        self._count_step()
         goal = bool(info["success"])
         self._goal_steps += goal
         fell = self.config.terminate_when_dropped and self._state[PEN_HEIGHT] < FALLEN_BELOW
         return float(reward) - self._reach_bonus(), goal, bool(fell)
 
-    def observe(self) -> Any:
-        """Return the observation of the current state."""
-        if self.config.observation == "pixels":
-            return self.render()
-        state = self._state.astype(np.float32)
-        if self.config.observation == "state":
-            return state
-        return {"image": self.render(), "state": state[: self.task.proprioception]}
-
-    def render(self) -> np.ndarray:
-        """Return the image `(size, size, 3)` uint8 of the current state: the observation's."""
-        if self._frame is None:
-            self._frame = self._drawing().render(self.inner.model, self.inner.data)
-        return self._frame.copy()
-
     def state(self) -> np.ndarray:
         """Return the library's whole observation `(state,)` float64, whatever is shown of it."""
         return self._state.copy()
+
+    def proprioception(self) -> np.ndarray:
+        """Return the angles of the hand's and the arm's joints `(joints,)`, radians."""
+        return self._state[: self.task.proprioception]
 
     def simulator_state(self) -> dict[str, np.ndarray]:
         """Return `qpos`, `qvel` and the scene's layout by D4RL's names: what `place` takes."""
         found = self.inner.get_env_state()
         return {name: found[name] for name in ("qpos", "qvel", *self.task.layout)}
-
-    def close(self) -> None:
-        """Free the renderer and the simulator."""
-        if self._renderer is not None:
-            self._renderer.close()
-        self.inner.close()
 
     def _restore(self) -> None:
         # A reset draws some of a layout's numbers; those it does not draw are the model's own.
@@ -168,8 +148,8 @@ class AdroitEnvironment(gymnasium.Env[Any, Any]):
             getattr(self.inner.model, name)[:] = values
 
     def _begin(self) -> Any:
-        self._steps, self._goal_steps, self._frame = 0, 0, None
-        return self.observe()
+        self._goal_steps = 0
+        return super()._begin()
 
     def _reach_bonus(self) -> float:
         """Return how much more the library pays than DAPG and D4RL do, if theirs is asked for.
@@ -180,24 +160,8 @@ class AdroitEnvironment(gymnasium.Env[Any, Any]):
             return 0.0
         return 2 * REACH_WEIGHT * palm_distance(self.config.task, self._state)
 
-    def _drawing(self) -> SharedRenderer:
-        if self._renderer is None:
-            config, model = self.config, self.inner.model
-            camera = model.camera(config.camera).id
-            self._renderer = SharedRenderer(
-                config.task, model, config.size, camera, config.rendering, mesh_detail=MESH_DETAIL
-            )
-        return self._renderer
-
-    def _space(self) -> gymnasium.Space[Any]:
-        size = self.config.size
-        image = spaces.Box(0, 255, (size, size, 3), np.uint8)
-        if self.config.observation == "pixels":
-            return image
-        if self.config.observation == "state":
-            return spaces.Box(-np.inf, np.inf, self._state.shape, np.float32)
-        joints = spaces.Box(-np.inf, np.inf, (self.task.proprioception,), np.float32)
-        return spaces.Dict({"image": image, "state": joints})
+    def _view(self, _field: str) -> View:
+        return View(scene=self.config.task, camera=self.config.camera, mesh_detail=MESH_DETAIL)
 
 
 def load_task(config: Adroit) -> Any:

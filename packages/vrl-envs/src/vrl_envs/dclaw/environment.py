@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import gymnasium
 import numpy as np
-from gymnasium import spaces
 
 from vrl_envs.control import checked_action
 from vrl_envs.dclaw.config import DClaw
@@ -21,6 +19,7 @@ from vrl_envs.dclaw.model import (
     RandomDynamics,
 )
 from vrl_envs.drawing.rendering import FreeCamera, SharedRenderer
+from vrl_envs.simulated import SimulatedEnvironment, View
 
 STATE_SIZE = 21
 FREE_CAMERAS = {
@@ -37,7 +36,7 @@ VELOCITY_NOISE = 0.05 * 2 * FASTEST
 """Widths of the uniform noise on what is read of joints: a twentieth of their ranges."""
 
 
-class DClawEnvironment(gymnasium.Env[Any, np.ndarray]):
+class DClawEnvironment(SimulatedEnvironment):
     """The claw turns a valve after a mark; actions `(9,)` in [-1, 1] are wanted joint positions.
 
     Images are `(size, size, 3)` uint8; states are float32: beside an image the claw's positions
@@ -47,22 +46,19 @@ class DClawEnvironment(gymnasium.Env[Any, np.ndarray]):
     starts the same episode whatever came before.
     """
 
+    config: DClaw
+
     def __init__(self, config: DClaw) -> None:
         """Load the model. Raises `VRLError` when it is not there or nothing can draw."""
         self.config = config
-        self.render_mode = "rgb_array"
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1.0 / STEP_SECONDS}
         self.simulation = ClawSimulation(config.assets)
         randomised = config.task == "screw_random_dynamics"
         self._dynamics = RandomDynamics(self.simulation) if randomised else None
-        self.action_space = spaces.Box(-1.0, 1.0, (len(JOINTS),), np.float32)
-        self.observation_space = self._space()
-        self._renderer: SharedRenderer | None = None
-        self._frame: np.ndarray | None = None
         self._state = np.zeros(STATE_SIZE, np.float32)
-        self._steps, self.wanted, self.rate = 0, 0.0, 0.0
-        if config.observation != "state":
-            self._drawing()  # so that a machine that cannot draw is told now
+        self.wanted, self.rate = 0.0, 0.0
+        super().__init__(
+            size=config.size, actions=len(JOINTS), seconds=STEP_SECONDS, horizon=config.horizon
+        )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -79,10 +75,9 @@ class DClawEnvironment(gymnasium.Env[Any, np.ndarray]):
             self._dynamics.draw(self.np_random)
         self.simulation.turn_mark(self.wanted)
         self.simulation.reset(valve=self.wanted)
-        self._steps, self._frame = 0, None
         positions, _ = self._readings()
         self._note(positions, np.zeros(len(JOINTS)), self._error(positions))
-        return self._observe(), {}
+        return self._begin(), {}
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Move the mark on, then the claw for 0.1 s.
@@ -93,29 +88,21 @@ class DClawEnvironment(gymnasium.Env[Any, np.ndarray]):
         self.wanted += self.rate * STEP_SECONDS
         self.simulation.turn_mark(self.wanted)
         self.simulation.move(action)
-        self._steps, self._frame = self._steps + 1, None
+        self._count_step()
         positions, velocities = self._readings()
         error = self._error(positions)
         self._note(positions, action, error)
         reward = screw_reward(error, positions[:-1], velocities[:-1])
         info = {"success": abs(error) < SOLVED, "points": 1.0 - abs(error) / math.pi}
-        return self._observe(), reward, False, self._steps >= self.config.horizon, info
-
-    def render(self) -> np.ndarray:
-        """Return the image `(size, size, 3)` uint8 of the current state: the observation's."""
-        if self._frame is None:
-            self.simulation.refresh()
-            self._frame = self._drawing().render(self.simulation.model, self.simulation.data)
-        return self._frame.copy()
+        return self.observe(), reward, False, self._out_of_time(), info
 
     def state(self) -> np.ndarray:
         """Return ROBEL's whole observation `(21,)` float32, whatever is observed."""
         return self._state.copy()
 
-    def close(self) -> None:
-        """Free the renderer."""
-        if self._renderer is not None:
-            self._renderer.close()
+    def proprioception(self) -> np.ndarray:
+        """Return the claw's positions `(9,)`, radians."""
+        return self._state[: len(JOINTS)]
 
     def _readings(self) -> tuple[np.ndarray, np.ndarray]:
         """Return positions and velocities of the claw's joints and the valve, `(10,)` each."""
@@ -138,34 +125,17 @@ class DClawEnvironment(gymnasium.Env[Any, np.ndarray]):
         self._state[claw + 2 : -1] = action
         self._state[-1] = error
 
-    def _drawing(self) -> SharedRenderer:
-        if self._renderer is None:
-            config, model = self.config, self.simulation.model
-            camera = FREE_CAMERAS.get(config.camera)
-            if camera is None:
-                camera = model.camera(config.camera).id
-            # Renderers keep meshes, and only those of one folder are known to be the same.
-            self._renderer = SharedRenderer(
-                "dclaw", model, config.size, camera, config.rendering, str(config.assets)
-            )
-        return self._renderer
+    def _simulation(self) -> tuple[Any, Any]:
+        return self.simulation.model, self.simulation.data
 
-    def _space(self) -> gymnasium.Space[Any]:
-        size = self.config.size
-        image = spaces.Box(0, 255, (size, size, 3), np.uint8)
-        if self.config.observation == "pixels":
-            return image
-        if self.config.observation == "state":
-            return spaces.Box(-np.inf, np.inf, (STATE_SIZE,), np.float32)
-        claw = spaces.Box(-np.inf, np.inf, (len(JOINTS),), np.float32)
-        return spaces.Dict({"image": image, "state": claw})
+    def _view(self, _field: str) -> View:
+        camera = FREE_CAMERAS.get(self.config.camera, self.config.camera)
+        # Renderers keep meshes, and only those of one folder are known to be the same.
+        return View(scene="dclaw", camera=camera, group=str(self.config.assets))
 
-    def _observe(self) -> Any:
-        if self.config.observation == "pixels":
-            return self.render()
-        if self.config.observation == "state":
-            return self._state.copy()
-        return {"image": self.render(), "state": self._state[: len(JOINTS)].copy()}
+    def _draw(self, renderer: SharedRenderer) -> np.ndarray:
+        self.simulation.refresh()
+        return super()._draw(renderer)
 
 
 def screw_reward(error: float, positions: np.ndarray, velocities: np.ndarray) -> float:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import gymnasium
 import numpy as np
-from gymnasium import spaces
 
+from vrl_core.observations import MAIN_CAMERA
 from vrl_envs.control import checked_action
 from vrl_envs.desk.arm import HOME, Arm
 from vrl_envs.desk.config import MODEL, Desk
-from vrl_envs.drawing.rendering import SharedRenderer
+from vrl_envs.simulated import SimulatedEnvironment, View
 
 # After rendering, which chooses the way of drawing before MuJoCo is imported.
 import mujoco  # isort: skip
@@ -24,7 +23,6 @@ import mujoco  # isort: skip
 if TYPE_CHECKING:
     from vrl_core.reward_classifier import RewardClassifier
 
-LARGEST_SEED = 2**31
 STEP = 0.03
 """Metres that the hand is sent by an action of 1 in one direction."""
 SUBSTEPS = 20
@@ -53,7 +51,7 @@ COLOURS = np.array(
 )
 
 
-class DeskEnvironment(gymnasium.Env[Any, Any]):
+class DeskEnvironment(SimulatedEnvironment):
     """An arm that closes a drawer, seen as an image, a state vector, or both.
 
     Actions `(3,)` in [-1, 1] move the hand along x, y and z by up to `STEP` metres each, resolved
@@ -65,6 +63,8 @@ class DeskEnvironment(gymnasium.Env[Any, Any]):
     starts the same episode whatever came before.
     """
 
+    config: Desk
+
     def __init__(self, config: Desk) -> None:
         """Load model and classifier.
 
@@ -72,7 +72,6 @@ class DeskEnvironment(gymnasium.Env[Any, Any]):
         images.
         """
         self.config = config
-        self.render_mode = "rgb_array"
         self._model = mujoco.MjModel.from_xml_path(str(MODEL))
         self._data = mujoco.MjData(self._model)
         self.arm = Arm(self._model)
@@ -80,23 +79,18 @@ class DeskEnvironment(gymnasium.Env[Any, Any]):
         self._clutter = np.array(
             [self._model.joint(f"{name} {axis}").qposadr[0] for name in CLUTTER for axis in "xy"]
         )
-        self._renderer: SharedRenderer | None = None
-        self._frame: np.ndarray | None = None
-        self._steps = 0
-        self.action_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
-        self.observation_space = self._space()
-        seconds = SUBSTEPS * self._model.opt.timestep
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1.0 / seconds}
         self._classifier = self._load_classifier()
-        if config.observation != "state" or self._classifier is not None:
-            self._drawing()  # so that a machine that cannot draw is told now
+        seconds = SUBSTEPS * self._model.opt.timestep
+        super().__init__(size=config.size, actions=3, seconds=seconds, horizon=config.horizon)
+        if self._classifier is not None:
+            self._renderer(MAIN_CAMERA)  # which its rewards need
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode; a seed fixes its first state."""
         super().reset(seed=seed, options=options)
-        rng = np.random.default_rng(int(self.np_random.integers(LARGEST_SEED)))
+        rng = np.random.default_rng(self._drawn_seed())
         mujoco.mj_resetData(self._model, self._data)
         positions = self._data.qpos
         positions[self._drawer.qposadr[0]] = rng.uniform(*FIRST_OPENINGS)
@@ -105,8 +99,7 @@ class DeskEnvironment(gymnasium.Env[Any, Any]):
         angles = self.arm.reach(HOME, rng.uniform(*FIRST_TIPS.T), iterations=40)
         positions[self.arm.positions] = self._data.ctrl[:] = angles
         mujoco.mj_forward(self._model, self._data)
-        self._steps, self._frame = 0, None
-        return self._observe(), {"success": self.closed(), "opening": self.opening()}
+        return self._begin(), {"success": self.closed(), "opening": self.opening()}
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Send the hand from where it is by `STEP` times the action `(3,)`, and simulate 0.1 s.
@@ -120,16 +113,9 @@ class DeskEnvironment(gymnasium.Env[Any, Any]):
         mujoco.mj_step(self._model, self._data, SUBSTEPS)
         # What is seen and told is of the state after the last step, not before it.
         mujoco.mj_forward(self._model, self._data)
-        self._steps, self._frame = self._steps + 1, None
+        self._count_step()
         info = {"success": self.closed(), "opening": self.opening()}
-        truncated = self._steps >= self.config.horizon
-        return self._observe(), self._reward(), False, truncated, info
-
-    def render(self) -> np.ndarray:
-        """Return the image `(size, size, 3)` uint8 of the current state: the observation's."""
-        if self._frame is None:
-            self._frame = self._drawing().render(self._model, self._data)
-        return self._frame.copy()
+        return self.observe(), self._reward(), False, self._out_of_time(), info
 
     def state(self) -> np.ndarray:
         """Return the whole state `(25,)` float64, whatever the observation is."""
@@ -165,11 +151,6 @@ class DeskEnvironment(gymnasium.Env[Any, Any]):
         """Whether the drawer counts as closed."""
         return self.opening() <= CLOSED
 
-    def close(self) -> None:
-        """Free the renderer."""
-        if self._renderer is not None:
-            self._renderer.close()
-
     def _reward(self) -> float:
         if self._classifier is None:
             return float(self.closed())
@@ -191,31 +172,11 @@ class DeskEnvironment(gymnasium.Env[Any, Any]):
         for name, colour in zip(CLUTTER, rng.permutation(COLOURS), strict=False):
             self._model.geom(name).rgba[:3] = colour
 
-    def _drawing(self) -> SharedRenderer:
-        if self._renderer is None:
-            config = self.config
-            camera = self._model.camera(config.camera).id
-            self._renderer = SharedRenderer(
-                config.task, self._model, config.size, camera, config.rendering
-            )
-        return self._renderer
+    def _simulation(self) -> tuple[Any, Any]:
+        return self._model, self._data
 
-    def _space(self) -> gymnasium.Space[Any]:
-        size = self.config.size
-        image = spaces.Box(0, 255, (size, size, 3), np.uint8)
-        if self.config.observation == "pixels":
-            return image
-        whole = self.config.observation == "state"
-        numbers = len(self.state() if whole else self.proprioception())
-        vector = spaces.Box(-np.inf, np.inf, (numbers,), np.float32)
-        return vector if whole else spaces.Dict({"image": image, "state": vector})
-
-    def _observe(self) -> Any:
-        if self.config.observation == "pixels":
-            return self.render()
-        if self.config.observation == "state":
-            return self.state().astype(np.float32)
-        return {"image": self.render(), "state": self.proprioception().astype(np.float32)}
+    def _view(self, _field: str) -> View:
+        return View(scene=self.config.task, camera=self.config.camera)
 
 
 def clutter_places(rng: np.random.Generator) -> np.ndarray:

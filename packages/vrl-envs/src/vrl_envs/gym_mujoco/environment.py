@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from vrl_core.errors import VRLError
+from vrl_envs.control import checked_action
 from vrl_envs.drawing.rendering import SharedRenderer
 from vrl_envs.gym_mujoco.config import STANDARD_TASKS, GymMuJoCo, body_of
 from vrl_envs.gym_mujoco.relabelling import task_rewards
@@ -123,7 +124,7 @@ class GymMuJoCoEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
     def _advance(
         self, action: np.ndarray
     ) -> tuple[np.ndarray, float, bool, np.ndarray, dict[str, Any]]:
-        control = self._checked_action(action)
+        control = checked_action(action, self.inner.model.nu, self.config.task)
         before = self.inner.data.qpos[:2].copy()
         known = self._divergences()
         inner, reward, terminated, _, info = self.inner.step(control)
@@ -140,16 +141,6 @@ class GymMuJoCoEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         if self.config.task not in STANDARD_TASKS:
             reward = task_rewards(self.config, velocity, control, inner)
         return observation, float(reward), bool(terminated), velocity, info
-
-    def _checked_action(self, action: np.ndarray) -> np.ndarray:
-        # MuJoCo replaces controls that are not finite by zeros, whose reward would be NaN.
-        control = np.asarray(action, np.float64)
-        if control.shape != self.action_space.shape or not np.isfinite(control).all():
-            raise VRLError(
-                f"The action {control.tolist()} is none of {self.config.task}'s, which are "
-                f"{self.inner.model.nu} finite numbers in [-1, 1]."
-            )
-        return control
 
     def _divergences(self) -> int:
         # MuJoCo resets a simulation that diverges, and only counts that it did.

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium
 import numpy as np
-from gymnasium import spaces
 
 from vrl_envs.control import checked_action
 from vrl_envs.drawing.rendering import FreeCamera, SharedRenderer
 from vrl_envs.metaworld.config import MetaWorld
 from vrl_envs.metaworld.tasks import DOOR_CAMERA, FIXED_LAYOUTS, TASKS, TURNED_CAMERAS
+from vrl_envs.simulated import SimulatedEnvironment, View
 
 # After rendering, which chooses the way of drawing before MuJoCo is imported.
 import mujoco  # isort: skip
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # isort: skip
 
-LARGEST_SEED = 2**31
 MESH_DETAIL = 0.008
 """Metres below which `fast` does not draw the robot's surface: half a pixel of 128."""
 PROPRIOCEPTION = 4
@@ -30,7 +28,7 @@ FREE_CAMERAS = {
 """Views that are in no model."""
 
 
-class MetaWorldEnvironment(gymnasium.Env[Any, Any]):
+class MetaWorldEnvironment(SimulatedEnvironment):
     """A task with repeated actions in [-1, 1], seen as an image, a state vector, or both.
 
     Images are `(size, size, 3)` uint8; states are float32: all 39 numbers of MetaWorld's
@@ -40,36 +38,31 @@ class MetaWorldEnvironment(gymnasium.Env[Any, Any]):
     whatever came before.
     """
 
+    config: MetaWorld
+
     def __init__(self, config: MetaWorld) -> None:
         """Load the task. Raises `VRLError` when nothing can draw."""
         self.config = config
-        self.render_mode = "rgb_array"
         self.inner = load_task(config.task)
-        self._renderer: SharedRenderer | None = None
-        self._frame: np.ndarray | None = None
         self._state = np.zeros(self.inner.sawyer_observation_space.shape)
-        self._steps, self._seeded = 0, False
-        self.action_space = spaces.Box(-1.0, 1.0, self.inner.action_space.shape, np.float32)
-        self.observation_space = self._space()
-        seconds = self.inner.dt * config.action_repeat
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1.0 / seconds}
-        if config.observation != "state":
-            self._drawing()  # so that a machine that cannot draw is told now
+        super().__init__(
+            size=config.image_size(),
+            actions=4,
+            seconds=self.inner.dt * config.action_repeat,
+            horizon=config.horizon,
+        )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode; a seed fixes its first state."""
         super().reset(seed=seed, options=options)
-        if seed is None and not self._seeded:
-            seed = int(self.np_random.integers(LARGEST_SEED))
-        if seed is not None:
-            self.inner.seed(seed)
-            self._seeded = True
+        drawn = self._seed_for(seed)
+        if drawn is not None:
+            self.inner.seed(drawn)
         self.inner.reset()
         self._state = first_state(self.inner)
-        self._steps, self._frame = 0, None
-        return self._observe(), {}
+        return self._begin(), {}
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Apply an action `(4,)` `action_repeat` times: hand's motion (3) and gripper's force.
@@ -78,66 +71,31 @@ class MetaWorldEnvironment(gymnasium.Env[Any, Any]):
         """
         control = checked_action(action, 4, self.config.task).astype(np.float32)
         reward, success = 0.0, False
-        for _ in range(min(self.config.action_repeat, self.config.horizon - self._steps)):
+        for _ in self._repeats(self.config.action_repeat):
             self._state, step_reward, _, _, info = self.inner.step(control)
-            self._steps += 1
+            self._count_step()
             reward += float(step_reward)
             success = success or bool(info["success"])
-        self._frame = None
         if self.config.reward == "sparse":
             reward = float(success)
-        truncated = self._steps >= self.config.horizon
-        return self._observe(), reward, False, truncated, {"success": success}
-
-    def render(self) -> np.ndarray:
-        """Return the image `(size, size, 3)` uint8 of the current state: the observation's."""
-        if self._frame is None:
-            frame = self._drawing().render(self.inner.model, self.inner.data)
-            self._frame = np.rot90(frame, 2) if self.config.camera in TURNED_CAMERAS else frame
-        return self._frame.copy()
+        return self.observe(), reward, False, self._out_of_time(), {"success": success}
 
     def state(self) -> np.ndarray:
         """Return the whole state `(39,)` float64, whatever the observation is."""
         return self._state.copy()
 
-    def close(self) -> None:
-        """Free the renderer and the simulator."""
-        if self._renderer is not None:
-            self._renderer.close()
-        self.inner.close()
+    def proprioception(self) -> np.ndarray:
+        """Return the hand's position in metres and the gripper's opening, `(4,)`."""
+        return self._state[:PROPRIOCEPTION]
 
-    def _drawing(self) -> SharedRenderer:
-        if self._renderer is None:
-            config, model = self.config, self.inner.model
-            name = config.camera_name()
-            camera = FREE_CAMERAS.get(name) or model.camera(name).id
-            self._renderer = SharedRenderer(
-                config.task,
-                model,
-                config.image_size(),
-                camera,
-                config.rendering,
-                mesh_detail=MESH_DETAIL,
-            )
-        return self._renderer
+    def _view(self, _field: str) -> View:
+        name = self.config.camera_name()
+        camera = FREE_CAMERAS.get(name, name)
+        return View(scene=self.config.task, camera=camera, mesh_detail=MESH_DETAIL)
 
-    def _space(self) -> gymnasium.Space[Any]:
-        size = self.config.image_size()
-        image = spaces.Box(0, 255, (size, size, 3), np.uint8)
-        if self.config.observation == "pixels":
-            return image
-        if self.config.observation == "state":
-            return spaces.Box(-np.inf, np.inf, self._state.shape, np.float32)
-        hand = spaces.Box(-np.inf, np.inf, (PROPRIOCEPTION,), np.float32)
-        return spaces.Dict({"image": image, "state": hand})
-
-    def _observe(self) -> Any:
-        if self.config.observation == "pixels":
-            return self.render()
-        state = self._state.astype(np.float32)
-        if self.config.observation == "state":
-            return state
-        return {"image": self.render(), "state": state[:PROPRIOCEPTION]}
+    def _draw(self, renderer: SharedRenderer) -> np.ndarray:
+        frame = super()._draw(renderer)
+        return np.rot90(frame, 2) if self.config.camera in TURNED_CAMERAS else frame
 
 
 def load_task(task: str) -> Any:

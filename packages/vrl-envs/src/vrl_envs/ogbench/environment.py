@@ -18,21 +18,21 @@ from gymnasium import spaces
 
 from vrl_envs.control import checked_action
 from vrl_envs.drawing.graphics import require_backend
-from vrl_envs.drawing.rendering import FreeCamera, SharedRenderer
+from vrl_envs.drawing.rendering import FreeCamera
 from vrl_envs.ogbench.config import OGBench
 from vrl_envs.ogbench.tasks import has_arm, identifier
+from vrl_envs.simulated import SimulatedEnvironment, View
 
 # After rendering, which chooses the way of drawing before MuJoCo is imported.
 import ogbench  # noqa: F401 isort: skip - registers its environments
 
-LARGEST_SEED = 2**31
 PROPRIOCEPTION = {"arm": slice(0, 19), "maze": slice(2, None)}
 """Numbers of the state that are the robot's own: of the arm its joints, hand and gripper; in a maze
 all but the place."""
 _NO_IMAGE = np.zeros((1, 1, 3), np.uint8)
 
 
-class OGBenchEnvironment(gymnasium.Env[Any, Any]):
+class OGBenchEnvironment(SimulatedEnvironment):
     """A task with actions in [-1, 1], seen as an image, a state vector, or both.
 
     Images are `(size, size, 3)` uint8; states are float32: OGBench's observation vector, or beside
@@ -43,6 +43,8 @@ class OGBenchEnvironment(gymnasium.Env[Any, Any]):
     `reset(seed=s)` starts the same episode whatever came before.
     """
 
+    config: OGBench
+
     def __init__(self, config: OGBench, *, collecting: bool = False) -> None:
         """Load the task; of `collecting`, OGBench's mode for its data, which has no task.
 
@@ -51,36 +53,31 @@ class OGBenchEnvironment(gymnasium.Env[Any, Any]):
         if config.observation != "state":
             require_backend()  # before OGBench finds out in its own words
         self.config = config
-        self.render_mode = "rgb_array"
         self.inner = load_task(config, collecting=collecting)
         self.told: dict[str, Any] = {}
         """OGBench's own information on the last reset or step."""
         self._family = "arm" if has_arm(config.task) else "maze"
-        self._renderer: SharedRenderer | None = None
-        self._frame: np.ndarray | None = None
         self._chance = np.random.RandomState(0)
-        self._steps = 0
-        self.action_space = spaces.Box(-1.0, 1.0, self.inner.action_space.shape, np.float32)
         with drawn_from(self._chance):
             self.inner.reset(seed=0)  # which makes the arm's model
-        self.observation_space = self._space()
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1.0 / seconds(self.inner)}
-        if config.observation != "state":
-            self._drawing()  # so that a machine that cannot draw is told now
+        super().__init__(
+            size=config.size,
+            actions=int(self.inner.action_space.shape[0]),
+            seconds=seconds(self.inner),
+            horizon=config.steps(),
+        )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode; a seed fixes it."""
         super().reset(seed=seed, options=options)
-        if seed is None:
-            seed = int(self.np_random.integers(LARGEST_SEED))
-        self._chance.seed(seed)
-        self.inner.action_space.seed(seed)
+        drawn = self._drawn_seed() if seed is None else seed
+        self._chance.seed(drawn)
+        self.inner.action_space.seed(drawn)
         with drawn_from(self._chance):
-            _, self.told = self.inner.reset(seed=seed)
-        self._steps, self._frame = 0, None
-        return self._observe(), {}
+            _, self.told = self.inner.reset(seed=drawn)
+        return self._begin(), {}
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Apply an action `(action,)`: of the arm the hand's motion (3), its turn, the gripper.
@@ -91,17 +88,10 @@ class OGBenchEnvironment(gymnasium.Env[Any, Any]):
         control = checked_action(action, size, self.config.task).astype(np.float32)
         with drawn_from(self._chance):
             _, reward, terminated, _, self.told = self.inner.step(control)
-        self._steps += 1
-        self._frame = None
-        truncated = self._steps >= self.config.steps() and not terminated
+        self._count_step()
+        truncated = not terminated and self._out_of_time()
         info = {"success": bool(self.told["success"])}
-        return self._observe(), float(reward), bool(terminated), truncated, info
-
-    def render(self) -> np.ndarray:
-        """Return the image `(size, size, 3)` uint8 of the current state: the observation's."""
-        if self._frame is None:
-            self._frame = self._drawing().render(self.inner.model, self.inner.data)
-        return self._frame.copy()
+        return self.observe(), float(reward), bool(terminated), truncated, info
 
     def state(self) -> np.ndarray:
         """Return OGBench's state vector, whatever the observation is."""
@@ -113,48 +103,18 @@ class OGBenchEnvironment(gymnasium.Env[Any, Any]):
             self.inner._ob_type = seen_as
         return np.asarray(vector, np.float32)
 
-    def close(self) -> None:
-        """Free the renderer and the simulator."""
-        if self._renderer is not None:
-            self._renderer.close()
-        self.inner.close()
+    def proprioception(self) -> np.ndarray:
+        """Return the robot's own part of the state."""
+        return self.state()[PROPRIOCEPTION[self._family]]
 
-    def _drawing(self) -> SharedRenderer:
-        if self._renderer is None:
-            config, images = self.config, self.config.observation != "state"
-            self._renderer = SharedRenderer(
-                # Tasks of an environment differ in what their states are, and share a model.
-                identifier(config.task, images=images, single_task=False),
-                self.inner.model,
-                config.size,
-                view(self.inner, self._family, images=images),
-                config.rendering,
-            )
-        return self._renderer
-
-    def _space(self) -> gymnasium.Space[Any]:
-        image = spaces.Box(0, 255, (self.config.size, self.config.size, 3), np.uint8)
-        if self.config.observation == "pixels":
-            return image
-        whole = self.state()
-        shape = whole.shape if self.config.observation == "state" else self._own(whole).shape
-        state = spaces.Box(-np.inf, np.inf, shape, np.float32)
-        if self.config.observation == "state":
-            return state
-        return spaces.Dict({"image": image, "state": state})
-
-    def _own(self, state: np.ndarray) -> np.ndarray:
-        return state[PROPRIOCEPTION[self._family]]
-
-    def _observe(self) -> Any:
-        if self.config.observation == "pixels":
-            return self.render()
-        if self.config.observation == "state":
-            return self.state()
-        return {"image": self.render(), "state": self._own(self.state())}
+    def _view(self, _field: str) -> View:
+        images = self.config.observation != "state"
+        # Tasks of an environment differ in what their states are, and share a model.
+        scene = identifier(self.config.task, images=images, single_task=False)
+        return View(scene=scene, camera=camera_of(self.inner, self._family, images=images))
 
 
-def view(inner: Any, family: str, *, images: bool) -> int | FreeCamera:
+def camera_of(inner: Any, family: str, *, images: bool) -> int | FreeCamera:
     """Return OGBench's own camera: for observations, or for people where there are states alone."""
     if family == "arm":
         return int(inner.model.camera("front_pixels" if images else "front").id)

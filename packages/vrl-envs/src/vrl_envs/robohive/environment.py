@@ -8,26 +8,24 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.observations import MAIN_CAMERA
-from vrl_envs.drawing.rendering import SharedRenderer
 from vrl_envs.robohive.config import RoboHive
 from vrl_envs.robohive.package import incomplete, load_robohive, require_model, silenced
 from vrl_envs.robohive.tasks import FREE_CAMERA, hides_state
+from vrl_envs.simulated import SimulatedEnvironment, View
 
 # After rendering, which chooses the way of drawing before MuJoCo is imported.
 import mujoco  # isort: skip
 
-LARGEST_SEED = 2**31
 SOLVED_STEPS = 5
 """RoboHive counts an episode as a success when more steps than these found the task solved."""
 MOVED = ("pos", "quat", "size", "rgba")
 """What tasks change in their model while they run, of its bodies, geometries and sites."""
 
 
-class RoboHiveEnvironment(gymnasium.Env[Any, Any]):
+class RoboHiveEnvironment(SimulatedEnvironment):
     """A task with actions `(action,)` in [-1, 1], seen as images, a state vector, or both.
 
     Images are `(size, size, 3)` uint8, states float32. `info` has `solved`, what RoboHive says of
@@ -36,6 +34,8 @@ class RoboHiveEnvironment(gymnasium.Env[Any, Any]):
     steps. `reset(seed=s)` starts the same episode whatever came before.
     """
 
+    config: RoboHive
+
     def __init__(self, config: RoboHive) -> None:
         """Load the task.
 
@@ -43,41 +43,37 @@ class RoboHiveEnvironment(gymnasium.Env[Any, Any]):
         has no such camera or object.
         """
         self.config = config
-        self.render_mode = "rgb_array"
         self.inner = load_task(config)
         self.model, self.data = self.inner.sim.model.ptr, self.inner.sim.data.ptr
-        self._horizon = horizon_of(config)
         self._first_model = changeable_parts(self.model)
-        self._renderers: dict[str, SharedRenderer] = {}
-        self._frames: dict[str, np.ndarray] = {}
-        self._steps, self._solved, self._seeded = 0, 0, False
+        self._solved = 0
         self._cameras = camera_fields(config, self.model)
         self._joints = robot_positions(self.model)
         self._state = np.asarray(self.inner.get_obs(), np.float64)
-        self.action_space = spaces.Box(-1.0, 1.0, self.inner.action_space.shape, np.float32)
-        self.observation_space = self._space()
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1.0 / self.inner.dt}
-        if config.observation != "state":
-            self._drawing(MAIN_CAMERA)  # so that a machine that cannot draw is told now
+        super().__init__(
+            size=config.size,
+            actions=int(self.inner.action_space.shape[0]),
+            seconds=self.inner.dt,
+            horizon=horizon_of(config),
+            cameras=tuple(self._cameras),
+        )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode; a seed fixes its first state."""
         super().reset(seed=seed, options=options)
-        if seed is None and not self._seeded:
-            seed = int(self.np_random.integers(LARGEST_SEED))
-        if seed is not None:
-            self.inner.seed(seed)
-            self._seeded = True
+        drawn = self._seed_for(seed)
+        if drawn is not None:
+            self.inner.seed(drawn)
         for name, values in self._first_model.items():
             getattr(self.model, name)[:] = values
         with silenced():
             found = self.inner.reset()
         # Some of RoboHive's tasks return what Gymnasium asks for, some the bare vector.
         self._state = np.asarray(found[0] if isinstance(found, tuple) else found, np.float64)
-        self._steps, self._solved, self._frames = 0, 0, {}
-        return self._observe(), {}
+        self._solved = 0
+        return self._begin(), {}
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Apply an action. Raises `VRLError` when the simulation diverges."""
@@ -91,16 +87,12 @@ class RoboHiveEnvironment(gymnasium.Env[Any, Any]):
                 f"action {control.tolist()}; actions are finite numbers in [-1, 1]."
             )
         self._state = np.asarray(found, np.float64)
-        self._steps, self._frames = self._steps + 1, {}
+        self._count_step()
         solved = bool(np.all(told["solved"]))
         self._solved += solved
         info = {"success": self._solved > SOLVED_STEPS, "solved": solved}
-        truncated = self._steps >= self._horizon and not terminated
-        return self._observe(), self._reward(told), bool(terminated), truncated, info
-
-    def render(self) -> np.ndarray:
-        """Return the image `(size, size, 3)` uint8 of the main camera."""
-        return self._image(MAIN_CAMERA).copy()
+        truncated = not terminated and self._out_of_time()
+        return self.observe(), self._reward(told), bool(terminated), truncated, info
 
     def state(self, parts: Sequence[str] = ()) -> np.ndarray:
         """Return RoboHive's state vector, or these parts of its observations, in float64."""
@@ -108,13 +100,6 @@ class RoboHiveEnvironment(gymnasium.Env[Any, Any]):
             return self._state.copy()
         known = self.inner.obs_dict
         return np.concatenate([np.ravel(known[part]) for part in parts]).astype(np.float64)
-
-    def close(self) -> None:
-        """Free the renderers."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers = {}
-        self.inner.close()
 
     def _reward(self, told: dict[str, Any]) -> float:
         kind = self.config.reward
@@ -124,44 +109,17 @@ class RoboHiveEnvironment(gymnasium.Env[Any, Any]):
             return float(objects_in_place(self.inner, tuple(self.config.wanted())))
         return float(np.squeeze(told[f"rwd_{kind}"]))
 
-    def _image(self, field: str) -> np.ndarray:
-        if field not in self._frames:
-            self._frames[field] = self._drawing(field).render(self.model, self.data)
-        return self._frames[field]
-
-    def _drawing(self, field: str) -> SharedRenderer:
-        if field not in self._renderers:
-            config, name = self.config, self._cameras[field]
-            camera = -1 if name == FREE_CAMERA else self.model.camera(name).id
-            self._renderers[field] = SharedRenderer(
-                config.task, self.model, config.size, camera, config.rendering
-            )
-        return self._renderers[field]
-
-    def _space(self) -> gymnasium.Space[Any]:
-        if self.config.observation == "state":
-            return spaces.Box(-np.inf, np.inf, self._state.shape, np.float32)
-        size = self.config.size
-        images: dict[str, gymnasium.Space[Any]] = {
-            field: spaces.Box(0, 255, (size, size, 3), np.uint8) for field in self._cameras
-        }
-        if self.config.observation == "both":
-            felt = spaces.Box(-np.inf, np.inf, self._proprioception().shape, np.float32)
-            return spaces.Dict(images | {"state": felt})
-        return images[MAIN_CAMERA] if len(images) == 1 else spaces.Dict(images)
-
-    def _observe(self) -> Any:
-        if self.config.observation == "state":
-            return self._state.astype(np.float32)
-        images = {field: self._image(field).copy() for field in self._cameras}
-        if self.config.observation == "both":
-            return images | {"state": self._proprioception()}
-        return images[MAIN_CAMERA] if len(images) == 1 else images
-
-    def _proprioception(self) -> np.ndarray:
+    def proprioception(self) -> np.ndarray:
+        """Return what the robot feels: RoboHive's own, else the positions of its joints."""
         keys = self.inner.proprio_keys
-        felt = self.state(keys) if keys else self.data.qpos[self._joints]
-        return np.asarray(felt, np.float32)
+        return self.state(keys) if keys else self.data.qpos[self._joints]
+
+    def _simulation(self) -> tuple[Any, Any]:
+        return self.model, self.data
+
+    def _view(self, field: str) -> View:
+        name = self._cameras[field]
+        return View(scene=self.config.task, camera=-1 if name == FREE_CAMERA else name)
 
 
 def load_task(config: RoboHive) -> Any:
