@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from vrl_core.errors import VRLError, unknown_name
@@ -15,10 +16,23 @@ QUALITY_ALIASES = {"medexp": "medium_expert", "medium_replay": "mixed"}
 """Other names in use for the same behaviours."""
 
 
+def check_view(size: int | None, rendering: str, observation: str) -> None:
+    """Raise `VRLError` unless an environment can be seen like that, `size` pixels high and wide."""
+    check_at_least("size", size or 0, 1)
+    check_choice("rendering", rendering, ("reference", "fast"))
+    check_choice("observation", observation, ("pixels", "state", "both"))
+
+
+def check_known(kind: str, name: str, known: Iterable[str]) -> None:
+    """Raise `VRLError`, with the nearest one, for a name that is none of the known ones."""
+    names = tuple(known)
+    if name not in names:
+        raise unknown_name(kind, name, names)
+
+
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise `VRLError` for a value that is none of the choices."""
-    if value not in choices:
-        raise unknown_name(f"value of {name}", value, choices)
+    check_known(f"value of {name}", value, choices)
 
 
 def check_at_least(name: str, value: float, least: float) -> None:

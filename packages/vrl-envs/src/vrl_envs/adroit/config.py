@@ -20,7 +20,15 @@ from vrl_envs.adroit.tasks import (
 from vrl_envs.qualities import qualities_in
 from vrl_envs.releases import ROBOTICS
 from vrl_envs.scores import adroit_references
-from vrl_envs.settings import QUALITY_ALIASES, Observation, Rendering, check_at_least, check_choice
+from vrl_envs.settings import (
+    QUALITY_ALIASES,
+    Observation,
+    Rendering,
+    check_at_least,
+    check_choice,
+    check_known,
+    check_view,
+)
 
 if TYPE_CHECKING:
     import gymnasium
@@ -72,9 +80,7 @@ class Adroit(EnvironmentConfig):
         find_task(self.task)
         self._check_camera()
         check_choice("reward", self.reward, ("dense", "d4rl", "sparse"))
-        check_choice("rendering", self.rendering, ("reference", "fast"))
-        check_choice("observation", self.observation, ("pixels", "state", "both"))
-        check_at_least("size", self.size, 1)
+        check_view(self.size, self.rendering, self.observation)
         check_at_least("action_repeat", self.action_repeat, 1)
         check_at_least("horizon", self.horizon, 1)
         if self.terminate_when_dropped and self.task != PEN:
@@ -87,8 +93,7 @@ class Adroit(EnvironmentConfig):
                 f"Camera {self.camera} stands below the table and sees nothing but its underside. "
                 f"Choose one of {', '.join(known)}."
             )
-        if self.camera not in known:
-            raise unknown_name(f"camera of {self.task}", self.camera, known)
+        check_known(f"camera of {self.task}", self.camera, known)
 
     @classmethod
     def gallery(cls) -> Mapping[str, Self]:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
 from vrl_envs.qualities import qualities_in
-from vrl_envs.settings import QUALITY_ALIASES, Observation, Rendering, check_at_least, check_choice
+from vrl_envs.settings import (
+    QUALITY_ALIASES,
+    Observation,
+    Rendering,
+    check_at_least,
+    check_choice,
+    check_known,
+    check_view,
+)
 
 if TYPE_CHECKING:
     import gymnasium
@@ -72,19 +80,15 @@ class DClaw(EnvironmentConfig):
     def __post_init__(self) -> None:
         if self.assets is not None:
             object.__setattr__(self, "assets", Path(self.assets).expanduser())
-        if self.task not in TASKS:
-            raise unknown_name("D'Claw task", self.task, TASKS)
-        if self.camera not in CAMERAS:
-            raise unknown_name("D'Claw camera", self.camera, CAMERAS)
+        check_known("D'Claw task", self.task, TASKS)
+        check_known("D'Claw camera", self.camera, CAMERAS)
         check_choice("direction", self.direction, ("either", "forward", "backward"))
         if self.direction == "backward" and self.task == "screw_fixed":
             raise VRLError(
                 "screw_fixed turns forward. With direction backward the task is screw_random."
             )
-        check_at_least("size", self.size, 1)
         check_at_least("horizon", self.horizon, 1)
-        check_choice("rendering", self.rendering, ("reference", "fast"))
-        check_choice("observation", self.observation, ("pixels", "state", "both"))
+        check_view(self.size, self.rendering, self.observation)
 
     @classmethod
     def gallery(cls) -> Mapping[str, Self]:

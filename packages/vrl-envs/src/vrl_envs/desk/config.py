@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
-from vrl_envs.settings import QUALITY_ALIASES, Observation, Rendering, check_at_least, check_choice
+from vrl_envs.settings import (
+    QUALITY_ALIASES,
+    Observation,
+    Rendering,
+    check_at_least,
+    check_choice,
+    check_known,
+    check_view,
+)
 
 if TYPE_CHECKING:
     import gymnasium
@@ -56,13 +64,11 @@ class Desk(EnvironmentConfig):
     of itself: its joint angles and its fingertips' position."""
 
     def __post_init__(self) -> None:
-        check_task(self.task)
-        check_at_least("size", self.size, 1)
+        check_known("task of the desk", self.task, TASKS)
         check_at_least("horizon", self.horizon, 1)
-        check_choice("camera", self.camera, ("overhead", "side"))
+        check_known("camera of the desk", self.camera, ("overhead", "side"))
         check_choice("reward", self.reward, ("true", "learned"))
-        check_choice("rendering", self.rendering, ("reference", "fast"))
-        check_choice("observation", self.observation, ("pixels", "state", "both"))
+        check_view(self.size, self.rendering, self.observation)
         if self.classifier is not None:
             object.__setattr__(self, "classifier", Path(self.classifier))
         self._check_reward()
@@ -184,9 +190,3 @@ MADE_BY = tuple(
     for name in ("desk.xml", "environment.py", "arm.py", "behaviour.py", "dataset.py")
 )
 """Files that episodes are other ones with when they change: the simulation is ours."""
-
-
-def check_task(task: str) -> None:
-    """Raise `VRLError`, with the nearest name, for a task that the desk has not."""
-    if task not in TASKS:
-        raise unknown_name("task of the desk", task, TASKS)

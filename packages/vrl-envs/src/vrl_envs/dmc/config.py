@@ -28,7 +28,7 @@ from vrl_envs.settings import (
     Observation,
     Rendering,
     check_at_least,
-    check_choice,
+    check_view,
 )
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ class DMC(Shift, EnvironmentConfig):
 
     def __post_init__(self) -> None:
         check_task(self.task)
-        check_choice("rendering", self.rendering, ("reference", "fast"))
-        check_choice("observation", self.observation, ("pixels", "state", "both"))
-        check_at_least("size", self.size, 1)
+        check_view(self.size, self.rendering, self.observation)
         check_at_least("action_repeat", self.action_repeat, 1)
         settle(self, self.task)
 

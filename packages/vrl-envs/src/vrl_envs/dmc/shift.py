@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_envs.dmc.tasks import TASKS
+from vrl_envs.settings import check_choice
 
 Draw = Literal["fixed", "fresh"]
 Background = Literal["procedural", "videos"]
@@ -80,8 +81,8 @@ def settle(shift: Shift, task: str) -> None:
         "distraction_parts": _parts_name(shift.distraction_parts),
         "limb": limb_name(shift.limb, task),
     }
-    _check_choice("distraction_draw", shift.distraction_draw, ("fixed", "fresh"))
-    _check_choice("distraction_background", shift.distraction_background, ("procedural", "videos"))
+    check_choice("distraction_draw", shift.distraction_draw, ("fixed", "fresh"))
+    check_choice("distraction_background", shift.distraction_background, ("procedural", "videos"))
     if values["distraction"] == NONE:
         values |= {name: getattr(Shift, name) for name in _OF_A_DISTRACTION}
     elif TASKS[task][0] in UNDISTRACTED_DOMAINS:
@@ -146,8 +147,3 @@ def _parts_name(name: str) -> str:
             hint = "Join several by +, such as background+camera."
             raise unknown_name("part of a distraction", part, PARTS, hint)
     return "+".join(part for part in PARTS if part in chosen)
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise unknown_name(f"value of {name}", value, choices)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, ReferenceReturns
 from vrl_envs.scores import d4rl_references
-from vrl_envs.settings import QUALITIES, QUALITY_ALIASES, check_at_least, check_choice
+from vrl_envs.settings import QUALITIES, QUALITY_ALIASES, check_at_least, check_choice, check_known
 
 if TYPE_CHECKING:
     import gymnasium
@@ -68,8 +68,7 @@ class GymMuJoCo(EnvironmentConfig):
     `printed` is max(v, 3), as its Appendix G.1 prints."""
 
     def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise unknown_name("Gymnasium MuJoCo task", self.task, TASKS)
+        check_known("Gymnasium MuJoCo task", self.task, TASKS)
         check_choice("version", self.version, ("v4", "v5"))
         check_choice("jump_velocity", self.jump_velocity, ("capped", "printed"))
         if self.contact_forces and self.task != "ant":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
-from vrl_envs.settings import QUALITIES, QUALITY_ALIASES, check_at_least, check_choice
+from vrl_envs.settings import QUALITIES, QUALITY_ALIASES, check_at_least, check_choice, check_known
 
 if TYPE_CHECKING:
     import gymnasium
@@ -85,8 +85,7 @@ class HIVDataset(DatasetConfig):
     """Folder of behaviours: `policies/hiv/<quality>.safetensors`, `replays/hiv.safetensors`."""
 
     def __post_init__(self) -> None:
-        if self.task != HIV_TASK:
-            raise unknown_name("HIV task", self.task, (HIV_TASK,))
+        check_known("HIV task", self.task, (HIV_TASK,))
         quality = QUALITY_ALIASES.get(self.quality, self.quality)
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:

@@ -12,7 +12,15 @@ from vrl_core.hooks import DatasetConfig, EnvironmentConfig, ReferenceReturns
 from vrl_envs.kitchen.tasks import CAMERAS, CENTRAL, TASKS, check_task, split_objects
 from vrl_envs.releases import ROBOTICS
 from vrl_envs.scores import d4rl_references
-from vrl_envs.settings import QUALITY_ALIASES, Observation, Rendering, check_at_least, check_choice
+from vrl_envs.settings import (
+    QUALITY_ALIASES,
+    Observation,
+    Rendering,
+    check_at_least,
+    check_choice,
+    check_known,
+    check_view,
+)
 
 if TYPE_CHECKING:
     import gymnasium
@@ -67,15 +75,12 @@ class Kitchen(EnvironmentConfig):
         object.__setattr__(self, "objects", "+".join(self.object_names()))
         if self.end_when_completed is None:
             object.__setattr__(self, "end_when_completed", self.reward == "completions")
-        if self.camera not in CAMERAS:
-            raise unknown_name("Kitchen camera", self.camera, CAMERAS)
-        check_at_least("size", self.size, 1)
+        check_known("Kitchen camera", self.camera, CAMERAS)
         check_at_least("action_repeat", self.action_repeat, 1)
         check_at_least("horizon", self.horizon, 1)
         check_at_least("robot_noise_ratio", self.robot_noise_ratio, 0)
         check_choice("reward", self.reward, ("presence", "completions"))
-        check_choice("rendering", self.rendering, ("reference", "fast"))
-        check_choice("observation", self.observation, ("pixels", "state", "both"))
+        check_view(self.size, self.rendering, self.observation)
 
     def object_names(self) -> tuple[str, ...]:
         """Return the objects to bring in place: the given, else the task's."""

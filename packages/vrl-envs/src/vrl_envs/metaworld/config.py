@@ -20,7 +20,15 @@ from vrl_envs.metaworld.tasks import (
     default_size,
 )
 from vrl_envs.releases import METAWORLD
-from vrl_envs.settings import QUALITY_ALIASES, Observation, Rendering, check_at_least, check_choice
+from vrl_envs.settings import (
+    QUALITY_ALIASES,
+    Observation,
+    Rendering,
+    check_at_least,
+    check_choice,
+    check_known,
+    check_view,
+)
 
 if TYPE_CHECKING:
     import gymnasium
@@ -69,12 +77,9 @@ class MetaWorld(EnvironmentConfig):
         check_task(self.task)
         object.__setattr__(self, "size", self.image_size())
         object.__setattr__(self, "camera", self.camera_name())
-        if self.camera_name() not in CAMERAS:
-            raise unknown_name("MetaWorld camera", self.camera_name(), CAMERAS)
-        check_at_least("size", self.image_size(), 1)
+        check_known("MetaWorld camera", self.camera_name(), CAMERAS)
+        check_view(self.size, self.rendering, self.observation)
         check_choice("reward", self.reward, ("sparse", "dense"))
-        check_choice("rendering", self.rendering, ("reference", "fast"))
-        check_choice("observation", self.observation, ("pixels", "state", "both"))
         check_at_least("action_repeat", self.action_repeat, 1)
         check_at_least("horizon", self.horizon, 1)
         if self.horizon > LONGEST_HORIZON:

@@ -17,7 +17,7 @@ from vrl_envs.ogbench.tasks import (
     has_arm,
 )
 from vrl_envs.releases import OGBENCH
-from vrl_envs.settings import Observation, Rendering, check_at_least, check_choice
+from vrl_envs.settings import Observation, Rendering, check_at_least, check_view
 
 if TYPE_CHECKING:
     import gymnasium
@@ -55,10 +55,8 @@ class OGBench(EnvironmentConfig):
     def __post_init__(self) -> None:
         object.__setattr__(self, "task", canonical_task(self.task))
         object.__setattr__(self, "horizon", self.steps())
-        check_at_least("size", self.size, 1)
         check_at_least("horizon", self.steps(), 1)
-        check_choice("rendering", self.rendering, ("reference", "fast"))
-        check_choice("observation", self.observation, ("pixels", "state", "both"))
+        check_view(self.size, self.rendering, self.observation)
         if self.observation != "state":
             check_images(self.task)
 

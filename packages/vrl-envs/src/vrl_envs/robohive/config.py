@@ -21,7 +21,14 @@ from vrl_envs.robohive.tasks import (
     joint_values,
     without_prefix,
 )
-from vrl_envs.settings import QUALITY_ALIASES, Observation, Rendering, check_at_least, check_choice
+from vrl_envs.settings import (
+    QUALITY_ALIASES,
+    Observation,
+    Rendering,
+    check_at_least,
+    check_choice,
+    check_view,
+)
 
 if TYPE_CHECKING:
     import gymnasium
@@ -110,9 +117,7 @@ class RoboHiveTask:
         names = self.camera_names() or ()
         if len(set(names)) < len(names):
             raise VRLError(f"cameras names one twice: {self.cameras}. Name each once.")
-        check_at_least("size", self.size, 1)
         check_choice("reward", self.reward_name(), REWARDS)
-        check_choice("observation", self.observation, ("pixels", "state", "both"))
         if self.horizon is not None:
             check_at_least("horizon", self.horizon, 1)
         if self.observation == "state" and hides_state(self.task):
@@ -152,7 +157,7 @@ class RoboHive(RoboHiveTask, EnvironmentConfig):
 
     def __post_init__(self) -> None:
         self.settle()
-        check_choice("rendering", self.rendering, ("reference", "fast"))
+        check_view(self.size, self.rendering, self.observation)
 
     def robohive_id(self) -> str:
         """Return RoboHive's own id."""
