@@ -19,9 +19,20 @@ import vrl_envs.plugin
 from vrl_core.errors import VRLError
 from vrl_core.gallery import shown_settings
 from vrl_core.registry import Registry
-from vrl_envs.dclaw.config import DClaw
+from vrl_envs.releases import installed
 
 REGISTRY = Registry(installed=False, modules=(vrl_envs.plugin,))
+PACKAGES = {
+    "metaworld": "metaworld",
+    "adroit": "gymnasium-robotics",
+    "kitchen": "gymnasium-robotics",
+    "ogbench": "ogbench",
+    "robohive": "robohive",
+}
+"""Simulators that need not be installed."""
+MODELS = {"dclaw": "dclaw", "robohive": "simhive"}
+"""Where the test data has models that no package has."""
+DATA = os.environ.get("VRL_TEST_DATA")
 CHEAPEST = {"size": 16, "rendering": "fast", "observation": "both"}
 SEED, OTHER_SEED, STEPS = 3, 4, 4
 
@@ -29,13 +40,13 @@ SEED, OTHER_SEED, STEPS = 3, 4, 4
 def settings(environment):
     """What the environment shows, by name: small, drawn fast, with states beside the images."""
     shown = shown_settings(REGISTRY, [environment])
-    return {each.name: cheap(each.config) for each in shown}
+    return {each.name: cheap(environment, each.config) for each in shown}
 
 
-def cheap(config):
-    if isinstance(config, DClaw):
-        # Its model is not fetched by tests.
-        config = replace(config, assets=Path(os.environ.get("VRL_TEST_DATA", "absent")) / "dclaw")
+def cheap(environment, config):
+    if environment in MODELS and (DATA or environment == "dclaw"):
+        # D'Claw's would be fetched, which tests do not.
+        config = replace(config, assets=Path(DATA or "absent") / MODELS[environment])
     for name in {field.name for field in fields(config)} & set(CHEAPEST):
         try:
             config = replace(config, **{name: CHEAPEST[name]})
@@ -68,11 +79,11 @@ def add(found, observation):
 
 
 def digests(config, seeds):
-    """Digests of the episodes of seeds, one after the other; None where it is not installed."""
+    """Digests of the episodes of seeds, one after the other, or why there are none."""
     try:
         environment = config.build()
-    except VRLError:
-        return None
+    except VRLError as error:
+        return str(error)
     try:
         return [digest(environment, seed) for seed in seeds]
     finally:
@@ -89,13 +100,37 @@ def test_a_seed_is_an_episode_whatever_came_before_and_in_any_process(environmen
     }
     said, _ = elsewhere.communicate()
     assert elsewhere.returncode == 0
-    built = {name: found for name, found in here.items() if found is not None}
-    if not built:
-        pytest.skip(f"nothing of {environment} can be built here")
+    built = {name: found for name, found in here.items() if not isinstance(found, str)}
+    elsewhere = {name: found[::-1] for name, found in json.loads(said).items() if name in built}
     assert [name for name, found in built.items() if found[0] != found[2]] == []
-    assert {name: found[:2] for name, found in built.items()} == {
-        name: found[::-1] for name, found in json.loads(said).items() if found is not None
-    }
+    assert {name: found[:2] for name, found in built.items()} == elsewhere
+    tell_what_is_left_out(environment, here.keys() - built.keys(), here)
+
+
+def tell_what_is_left_out(environment, names, found):
+    """Skip the test, with the reasons, for tasks that were not built; fail if all ought to be."""
+    reasons = "; ".join(sorted({found[name] for name in names}))
+    if len(names) == len(found) and is_here(environment):
+        pytest.fail(f"{environment} is installed, and none of its tasks can be built: {reasons}")
+    if names:
+        pytest.skip(f"{environment} without {', '.join(sorted(names))}: {reasons}")
+
+
+def is_here(environment):
+    """Whether a simulator is installed and its models are in the test data, if it needs any."""
+    there = environment not in PACKAGES or installed(PACKAGES[environment]) is not None
+    return there and (environment not in MODELS or DATA is not None)
+
+
+def test_an_installed_simulator_that_builds_nothing_fails_and_a_missing_task_is_told(monkeypatch):
+    with pytest.raises(pytest.fail.Exception, match=r"desk is installed.*: no reason"):
+        tell_what_is_left_out("desk", {"a"}, {"a": "no reason"})
+    with pytest.raises(pytest.skip.Exception, match=r"desk without a: no model"):
+        tell_what_is_left_out("desk", {"a"}, {"a": "no model", "b": ["digest"]})
+    monkeypatch.setitem(PACKAGES, "desk", "a-package-that-nobody-has")
+    with pytest.raises(pytest.skip.Exception, match=r"desk without a"):
+        tell_what_is_left_out("desk", {"a"}, {"a": "not installed"})
+    tell_what_is_left_out("desk", set(), {"a": ["digest"]})
 
 
 if __name__ == "__main__":
