@@ -59,7 +59,7 @@ def test_recordings_that_lose_the_cube_are_told():
     def recording(aside, height):
         positions = np.zeros((3, 25))
         positions[1, 15:17] = aside, height
-        return Recording({}, np.zeros((3, 5)), positions, None)
+        return Recording({}, np.zeros((3, 5)), positions, None, 0)
 
     assert is_healthy("scene_task1", recording(0.2, 0.02))
     assert is_healthy("scene_task1", recording(-0.31, 0.07))  # in the drawer

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from vrl_core.episodes import Episode
+from vrl_core.episodes import DataSpec, Episode
+from vrl_core.errors import VRLError
+from vrl_core.evaluation_workers import Layout
+
+Made = TypeVar("Made")
 
 _COLLECTION = 0x636F6C6C
 """Sets collection's seeds apart from evaluation's, so that no policy is judged on first states
@@ -68,15 +72,73 @@ def stack_fields(observations: list[Any]) -> dict[str, np.ndarray]:
     return {"image" if first.dtype == np.uint8 else "state": np.stack(observations)}
 
 
+def first_success(
+    attempt: Callable[[int], Made], succeeded: Callable[[Made], bool], attempts: int, failure: str
+) -> Made:
+    """Return what the first attempt makes that succeeds; attempts are numbered from 0.
+
+    Raises `VRLError` that says `failure` when that many fail one after the other.
+    """
+    for number in range(attempts):
+        made = attempt(number)
+        if succeeded(made):
+            return made
+    raise VRLError(failure)
+
+
+def was_solved(episode: Episode) -> bool:
+    """Whether a step of an episode succeeded."""
+    return bool(episode.info["success"])
+
+
 def uniform_action(noise: np.random.Generator, size: int) -> np.ndarray:
     """Return a random policy's action `(size,)` float32."""
     return noise.uniform(-1, 1, size).astype(np.float32)
 
 
+def noisy_action(wanted: np.ndarray, deviation: float, noise: np.random.Generator) -> np.ndarray:
+    """Return an action `(action,)` float32 in [-1, 1]: the wanted one with Gaussian noise.
+
+    What is wanted is bounded first: scripts aim beyond what an action can do.
+    """
+    bounded = np.clip(wanted, -1.0, 1.0)
+    noisy = bounded + deviation * noise.standard_normal(bounded.shape)
+    action: np.ndarray = np.clip(noisy, -1.0, 1.0).astype(np.float32)
+    return action
+
+
+def describe(
+    name: str, config: Any, layout: Layout, versions: Mapping[str, str], *, source: str = "VRL"
+) -> DataSpec:
+    """Describe episodes collected here, for their store's manifest.
+
+    `name` is the environment's, `config` the dataset's settings, `layout` what the environment
+    shows, and `versions` are those of what made the episodes.
+    """
+    return DataSpec(
+        task=config.task,
+        observations=layout.observations,
+        action_size=layout.action_size,
+        environment=environment_data(name, config.environment()),
+        action_repeat=getattr(config, "action_repeat", 1),
+        render_quality=config.rendering if "image" in layout.observations else None,
+        behaviour=config.quality,
+        seed=config.seed,
+        source=source,
+        licence="MIT",
+        versions=versions,
+    )
+
+
 def environment_data(name: str, settings: Any) -> dict[str, Any]:
-    """Return an environment's settings as data, under its registered name."""
+    """Return an environment's settings as data, under its registered name.
+
+    Those that are places of this machine, such as a folder of models, become None: a manifest is
+    read elsewhere too.
+    """
     return {"name": name} | {
-        field.name: getattr(settings, field.name) for field in fields(settings)
+        field.name: None if "Path" in str(field.type) else getattr(settings, field.name)
+        for field in fields(settings)
     }
 
 

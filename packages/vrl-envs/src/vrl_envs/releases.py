@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -37,7 +37,7 @@ class Releases:
 
     def versions(self) -> dict[str, str]:
         """Return the releases that made data, and this package's, for its manifest."""
-        return {name: version(name) for name in (*self.supported, "vrl-envs")}
+        return versions_of(self.supported)
 
 
 _MUJOCO = {"mujoco": "3.3.0", "dm_control": "1.0.28"}
@@ -55,6 +55,11 @@ ROBOTICS = Releases(
 Gymnasium Robotics changes the rewards of three of Adroit's tasks."""
 OGBENCH = Releases(title="OGBench", extra="ogbench", supported={"ogbench": "1.2.2", **_MUJOCO})
 """With other releases rewards and frames may be others."""
+
+
+def versions_of(distributions: Iterable[str]) -> dict[str, str]:
+    """Return the releases of distributions, and this package's, for a manifest."""
+    return {name: version(name) for name in (*distributions, "vrl-envs")}
 
 
 def installed(distribution: str) -> str | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,16 @@ import numpy as np
 
 from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
+from vrl_core.evaluation_workers import Layout
 from vrl_core.fingerprint import describe as settings_and_files
 from vrl_envs.behaviours.action_replay import holds_actions_alone
-from vrl_envs.behaviours.policy import BehaviourPolicy
+from vrl_envs.behaviours.policy import BehaviourPolicy, require_fit
 from vrl_envs.behaviours.shipped import behaviour_files, policy_path, replay_path
 from vrl_envs.behaviours.simulated_replay import SimulatedReplay, chosen_episodes
 from vrl_envs.behaviours.state_replay import read_environment, read_state_replay
 from vrl_envs.collection import (
     check_index,
-    environment_data,
+    describe,
     episode_streams,
     run_episode,
     uniform_action,
@@ -31,6 +31,7 @@ from vrl_envs.collection import (
 from vrl_envs.gym_mujoco.config import STANDARD_TASKS, GymMuJoCoDataset, behaviour_task
 from vrl_envs.hiv.config import HIV, HIVDataset
 from vrl_envs.qualities import qualities_in, quality_of
+from vrl_envs.releases import versions_of
 
 StateDatasetConfig = GymMuJoCoDataset | HIVDataset
 DEFAULT_EPISODES = 100
@@ -58,7 +59,7 @@ def simulated(config: StateDatasetConfig, path: Path) -> SimulatedReplay:
     require_same_settings(config, read_environment(path))
     environment = config.environment().build()
     return SimulatedReplay(
-        path, environment, describe(config, *sizes_of(environment)), config.episodes
+        path, environment, spec_of(config, *sizes_of(environment)), config.episodes
     )
 
 
@@ -117,7 +118,7 @@ class CollectedStates:
     def __init__(self, config: StateDatasetConfig) -> None:
         self.config = config
         self.environment: Any = config.environment().build()
-        self.spec = describe(config, *sizes_of(self.environment))
+        self.spec = spec_of(config, *sizes_of(self.environment))
         self.episodes = config.episodes or DEFAULT_EPISODES
         self.policies = {
             quality: read_policy(config, quality, self.spec)
@@ -159,7 +160,7 @@ class ReplayedStates:
         self.chosen = chosen_episodes(config.task, config.episodes, len(self.replay))
         require_same_settings(config, recorded)
         sizes = (self.replay.observations.shape[1], self.replay.actions.shape[1])
-        self.spec = describe(config, *sizes)
+        self.spec = spec_of(config, *sizes)
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -205,30 +206,16 @@ def sizes_of(environment: Any) -> tuple[int, int]:
 
 def read_policy(config: StateDatasetConfig, quality: str, spec: DataSpec) -> BehaviourPolicy:
     """Read a behaviour and check that it fits the task. Raises `VRLError` when it does not."""
-    policy = BehaviourPolicy.read(
-        policy_path(behaviour_task(config.task), quality, config.behaviours)
-    )
-    sizes = (spec.observations["state"].shape[0], spec.action_size)
-    if (policy.observation_size, policy.action_size) != sizes:
-        raise VRLError(
-            f"The behaviour {quality!r} takes {policy.observation_size} state numbers and gives "
-            f"{policy.action_size} actions; {config.task} has {sizes[0]} and {sizes[1]}."
-        )
+    path = policy_path(behaviour_task(config.task), quality, config.behaviours)
+    policy = BehaviourPolicy.read(path)
+    state_size = spec.observations["state"].shape[0]
+    require_fit(policy, path, config.task, state_size, spec.action_size)
     return policy
 
 
-def describe(config: StateDatasetConfig, state_size: int, action_size: int) -> DataSpec:
+def spec_of(config: StateDatasetConfig, state_size: int, action_size: int) -> DataSpec:
     """Describe the dataset for its store's manifest."""
     name = "hiv" if isinstance(config, HIVDataset) else "gym-mujoco"
-    packages = (*SIMULATORS[name], "numpy", "vrl-envs")
-    return DataSpec(
-        task=config.task,
-        observations={"state": FieldSpec((state_size,), "float32")},
-        action_size=action_size,
-        environment=environment_data(name, config.environment()),
-        behaviour=config.quality,
-        seed=config.seed,
-        source="VRL",
-        licence="MIT",
-        versions={name: version(name) for name in packages},
-    )
+    observations = {"state": FieldSpec((state_size,), "float32")}
+    layout = Layout(observations, action_size, frames_per_second=0.0)  # nothing is drawn
+    return describe(name, config, layout, versions_of((*SIMULATORS[name], "numpy")))

@@ -8,7 +8,7 @@ from vrl_core.errors import VRLError
 from vrl_envs.adroit.config import AdroitDataset
 from vrl_envs.adroit.pickles import PICKLES, refuse_pickle
 from vrl_envs.adroit.tasks import find_task
-from vrl_envs.behaviours.policy import BehaviourPolicy
+from vrl_envs.behaviours.policy import BehaviourPolicy, require_fit
 from vrl_envs.behaviours.shipped import behaviour_files, policy_path
 from vrl_envs.dapg_policy import SCALES, DAPGPolicy
 from vrl_envs.qualities import qualities_in
@@ -85,12 +85,7 @@ def read_expert(task: str, folder: str | None) -> DAPGPolicy:
 def check_sizes(policy: BehaviourPolicy | DAPGPolicy, path: Path, task: str) -> None:
     """Raise `VRLError` when a policy is not of this task's sizes."""
     facts = find_task(task)
-    if (policy.observation_size, policy.action_size) != (facts.observation_size, facts.action_size):
-        raise VRLError(
-            f"The behaviour {path} takes {policy.observation_size} state numbers and gives "
-            f"{policy.action_size} actions; {task} has {facts.observation_size} and "
-            f"{facts.action_size}. It is another task's."
-        )
+    require_fit(policy, path, task, facts.observation_size, facts.action_size)
 
 
 def _how_to_convert(task: str) -> str:

@@ -19,8 +19,9 @@ from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.simulated_replay import SimulatedReplay
 from vrl_envs.collection import (
     check_index,
-    environment_data,
+    describe,
     episode_streams,
+    noisy_action,
     run_episode,
     uniform_action,
 )
@@ -43,7 +44,7 @@ def open_adroit(config: AdroitDataset) -> AdroitEpisodes | SimulatedReplay:
         return AdroitEpisodes(config)
     (path,) = behaviour_paths(config)
     environment = AdroitEnvironment(config.environment())
-    return SimulatedReplay(path, environment, describe(config, environment), config.episodes)
+    return SimulatedReplay(path, environment, spec_of(config, environment), config.episodes)
 
 
 def refuse_noise(config: AdroitDataset) -> None:
@@ -65,7 +66,7 @@ class AdroitEpisodes:
         self.config = config
         self.actors = read_actors(config)
         self.environment = AdroitEnvironment(config.environment())
-        self.spec = describe(config, self.environment)
+        self.spec = spec_of(config, self.environment)
 
     def __len__(self) -> int:
         return self.config.episodes or EPISODES
@@ -82,10 +83,7 @@ class AdroitEpisodes:
                 return uniform_action(random, self.spec.action_size)
             if isinstance(actor, BehaviourPolicy):
                 return actor.sample(self.environment.state(), random)
-            wanted = np.clip(actor.action(self.environment.state()), -1.0, 1.0)
-            noisy = wanted + noise * random.standard_normal(len(wanted))
-            clipped: np.ndarray = np.clip(noisy, -1.0, 1.0).astype(np.float32)
-            return clipped
+            return noisy_action(actor.action(self.environment.state()), noise, random)
 
         info: dict[str, Any] = {"seed": seed, "behaviour": quality}
         if isinstance(actor, DAPGPolicy):
@@ -102,19 +100,6 @@ class AdroitEpisodes:
         self.environment.close()
 
 
-def describe(config: AdroitDataset, environment: AdroitEnvironment) -> DataSpec:
+def spec_of(config: AdroitDataset, environment: AdroitEnvironment) -> DataSpec:
     """Describe the dataset for its store's manifest."""
-    layout = layout_of(environment)
-    return DataSpec(
-        task=config.task,
-        observations=layout.observations,
-        action_size=layout.action_size,
-        environment=environment_data("adroit", config.environment()),
-        action_repeat=config.action_repeat,
-        render_quality=None if config.observation == "state" else config.rendering,
-        behaviour=config.quality,
-        seed=None if config.quality == "human" else config.seed,
-        source="VRL",
-        licence="unknown" if config.quality == "human" else "MIT",
-        versions=ROBOTICS.versions(),
-    )
+    return describe("adroit", config, layout_of(environment), ROBOTICS.versions())

@@ -17,7 +17,7 @@ import numpy as np
 from vrl_core.episodes import Episode
 from vrl_core.errors import VRLError
 from vrl_envs.adroit.config import AdroitDataset
-from vrl_envs.adroit.dataset import describe
+from vrl_envs.adroit.dataset import spec_of
 from vrl_envs.adroit.demonstrations import Demonstration, SimulatorState, open_demonstrations
 from vrl_envs.adroit.environment import AdroitEnvironment
 from vrl_envs.adroit.tasks import DOOR_PALM
@@ -52,7 +52,8 @@ class AdroitDemonstrations:
             )
         self.every_state = self.file.every_state and config.replay != "actions"
         self.environment = AdroitEnvironment(config.environment())
-        self.spec = describe(config, self.environment)
+        collected = spec_of(config, self.environment)
+        self.spec = replace(collected, seed=None, licence="unknown")  # people acted
 
     def __len__(self) -> int:
         return self.config.episodes or self.file.count

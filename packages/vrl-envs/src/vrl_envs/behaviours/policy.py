@@ -10,12 +10,36 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from vrl_core.errors import VRLError
+
+
+class Acting(Protocol):
+    """Whatever acts on states."""
+
+    @property
+    def observation_size(self) -> int:
+        """Numbers in a state vector."""
+
+    @property
+    def action_size(self) -> int:
+        """Numbers in an action."""
+
+
+def require_fit(policy: Acting, path: Path, task: str, state_size: int, action_size: int) -> None:
+    """Raise `VRLError` when a policy that was read from a file has not the sizes of a task."""
+    if (policy.observation_size, policy.action_size) != (state_size, action_size):
+        raise VRLError(
+            f"The behaviour {path} takes {policy.observation_size} state numbers and gives "
+            f"{policy.action_size} actions; {task} has {state_size} and {action_size}. It is "
+            "another task's."
+        )
+
 
 LOG_STD_BOUNDS = (-5.0, 2.0)
 """Bounds of the logarithm of the standard deviation, as in `TanhGaussianActor`."""

@@ -6,20 +6,18 @@ i alone, as in `dmc.dataset`.
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from vrl_core.episodes import DataSpec, Episode
-from vrl_core.errors import VRLError
 from vrl_core.evaluation_workers import layout_of
-from vrl_envs.behaviours.policy import BehaviourPolicy
+from vrl_envs.behaviours.policy import BehaviourPolicy, require_fit
 from vrl_envs.behaviours.shipped import policy_path, replay_path
 from vrl_envs.behaviours.simulated_replay import SimulatedReplay
 from vrl_envs.collection import (
     check_index,
-    environment_data,
+    describe,
     episode_streams,
     run_episode,
     uniform_action,
@@ -27,6 +25,7 @@ from vrl_envs.collection import (
 from vrl_envs.dclaw.config import DEFAULT_EPISODES, DClawDataset, behaviour_task
 from vrl_envs.dclaw.environment import STATE_SIZE, DClawEnvironment
 from vrl_envs.qualities import qualities_in, quality_of
+from vrl_envs.releases import versions_of
 
 
 def open_dclaw(config: DClawDataset) -> DClawEpisodes | SimulatedReplay:
@@ -39,7 +38,7 @@ def open_dclaw(config: DClawDataset) -> DClawEpisodes | SimulatedReplay:
         return DClawEpisodes(config)
     path = replay_path(config.task, config.behaviours)
     environment = DClawEnvironment(config.environment())
-    return SimulatedReplay(path, environment, describe(config, environment), config.episodes)
+    return SimulatedReplay(path, environment, spec_of(config, environment), config.episodes)
 
 
 class DClawEpisodes:
@@ -49,7 +48,7 @@ class DClawEpisodes:
         self.config, acting = config, qualities_in(config.quality)
         self.episodes = config.episodes or DEFAULT_EPISODES * len(acting)
         self.environment = DClawEnvironment(config.environment())
-        self.spec = describe(config, self.environment)
+        self.spec = spec_of(config, self.environment)
         self.policies = {
             quality: read_policy(config, quality, self.spec.action_size)
             for quality in acting
@@ -82,27 +81,10 @@ def read_policy(config: DClawDataset, quality: str, action_size: int) -> Behavio
     """Read a behaviour and check that it fits the task. Raises `VRLError` when it does not."""
     path = policy_path(behaviour_task(config.task), quality, config.behaviours)
     policy = BehaviourPolicy.read(path)
-    if (policy.observation_size, policy.action_size) != (STATE_SIZE, action_size):
-        raise VRLError(
-            f"The behaviour {path} takes {policy.observation_size} state numbers and gives "
-            f"{policy.action_size} actions; {config.task} has {STATE_SIZE} and {action_size}."
-        )
+    require_fit(policy, path, config.task, STATE_SIZE, action_size)
     return policy
 
 
-def describe(config: DClawDataset, environment: DClawEnvironment) -> DataSpec:
+def spec_of(config: DClawDataset, environment: DClawEnvironment) -> DataSpec:
     """Describe the dataset for its store's manifest."""
-    layout = layout_of(environment)
-    return DataSpec(
-        task=config.task,
-        observations=layout.observations,
-        action_size=layout.action_size,
-        environment=environment_data("dclaw", config.environment())
-        | {"assets": None},  # a manifest names no place of one machine
-        render_quality=None if config.observation == "state" else config.rendering,
-        behaviour=config.quality,
-        seed=config.seed,
-        source="VRL",
-        licence="MIT",
-        versions={name: version(name) for name in ("mujoco", "numpy", "vrl-envs")},
-    )
+    return describe("dclaw", config, layout_of(environment), versions_of(("mujoco", "numpy")))

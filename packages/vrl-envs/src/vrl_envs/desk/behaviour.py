@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vrl_envs.collection import noisy_action
 from vrl_envs.desk.environment import CLOSED, STEP, WORKSPACE, DeskEnvironment
 
 FRONT = 0.06
@@ -66,14 +67,13 @@ class Exploration:
     _goal: np.ndarray | None = None
 
     def action(self) -> np.ndarray:
-        """Return the next action `(3,)`."""
+        """Return the next action `(3,)` float32 in [-1, 1]."""
         if self._goal is None or self._steps == 0:
             self._goal = self._next_goal()
             self._steps = int(self.rng.integers(GOAL_STEPS[0], GOAL_STEPS[1] + 1))
         self._steps -= 1
-        return towards(self.environment.tip(), self._goal) + EXPLORATION_NOISE * (
-            self.rng.standard_normal(3)
-        )
+        wanted = towards(self.environment.tip(), self._goal)
+        return noisy_action(wanted, EXPLORATION_NOISE, self.rng)
 
     def _next_goal(self) -> np.ndarray:
         anywhere = self.rng.uniform(*WORKSPACE.T)

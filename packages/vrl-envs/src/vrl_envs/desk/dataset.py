@@ -7,26 +7,31 @@ demonstrations: where one fails, the next attempt at the same i, with seeds of i
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import version
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from vrl_core.episodes import DataSpec, Episode
-from vrl_core.errors import VRLError
+from vrl_core.episodes import Episode
 from vrl_core.evaluation_workers import layout_of
 from vrl_envs.collection import (
     check_index,
-    environment_data,
+    describe,
     episode_streams,
+    first_success,
+    noisy_action,
     run_episode,
     uniform_action,
+    was_solved,
 )
 from vrl_envs.desk.behaviour import Exploration, closing_action
 from vrl_envs.desk.config import DeskDataset
 from vrl_envs.desk.environment import DeskEnvironment
 from vrl_envs.qualities import quality_of
+from vrl_envs.releases import versions_of
 
+Behaviour = Callable[[Any], np.ndarray]
+"""From an observation, which nobody at the desk reads, to an action `(3,)` float32."""
 ATTEMPTS = 20
 """Failures in a row after which the script is taken for one that cannot close the drawer."""
 
@@ -38,7 +43,13 @@ class DeskEpisodes:
         """Load the desk. Raises `VRLError` when nothing can draw."""
         self.config = config
         self.environment = DeskEnvironment(config.environment())
-        self.spec = describe(config, self.environment)
+        self.spec = describe(
+            "desk",
+            config,
+            layout_of(self.environment),
+            versions_of(("mujoco", "dm_control")),
+            source="VRL, a simulated stand-in",
+        )
 
     def __len__(self) -> int:
         return self.config.length()
@@ -49,14 +60,13 @@ class DeskEpisodes:
         quality = quality_of(self.config.quality, len(self), index)
         if quality != "expert":
             return self._attempt(quality, index, 0)
-        for attempt in range(ATTEMPTS):
-            episode = self._attempt(quality, index, attempt)
-            if episode.info["success"]:
-                return episode
-        raise VRLError(
+        return first_success(
+            partial(self._attempt, quality, index),
+            was_solved,
+            ATTEMPTS,
             f"The script failed to close the drawer in {ATTEMPTS} episodes of "
             f"{self.config.horizon} steps with noise {self.config.noise:g}. Ask for a longer "
-            "horizon or for less noise."
+            "horizon or for less noise.",
         )
 
     def close(self) -> None:
@@ -65,36 +75,14 @@ class DeskEpisodes:
 
     def _attempt(self, quality: str, index: int, attempt: int) -> Episode:
         seed, rng = episode_streams(self.config.seed, index, attempt)
-        act = self._behaviour(quality, rng)
-
-        def bounded(_observation: Any) -> np.ndarray:
-            action: np.ndarray = np.clip(act(), -1.0, 1.0).astype(np.float32)
-            return action
-
         info = {"seed": seed, "behaviour": quality}
-        return run_episode(self.environment, seed, bounded, info)
+        return run_episode(self.environment, seed, self._behaviour(quality, rng), info)
 
-    def _behaviour(self, quality: str, rng: np.random.Generator) -> Callable[[], np.ndarray]:
+    def _behaviour(self, quality: str, rng: np.random.Generator) -> Behaviour:
         if quality == "random":
-            return lambda: uniform_action(rng, 3)
+            return lambda _: uniform_action(rng, 3)
         if quality == "exploration":
-            return Exploration(self.environment, rng, self.config.interest).action
+            exploring = Exploration(self.environment, rng, self.config.interest)
+            return lambda _: exploring.action()
         noise = self.config.noise_of(quality)
-        return lambda: closing_action(self.environment) + noise * rng.standard_normal(3)
-
-
-def describe(config: DeskDataset, environment: DeskEnvironment) -> DataSpec:
-    """Describe the dataset for its store's manifest."""
-    layout = layout_of(environment)
-    return DataSpec(
-        task=config.task,
-        observations=layout.observations,
-        action_size=layout.action_size,
-        environment=environment_data("desk", config.environment()),
-        render_quality=None if config.observation == "state" else config.rendering,
-        behaviour=config.quality,
-        seed=config.seed,
-        source="VRL, a simulated stand-in",
-        licence="MIT",
-        versions={name: version(name) for name in ("mujoco", "dm_control", "vrl-envs")},
-    )
+        return lambda _: noisy_action(closing_action(self.environment), noise, rng)

@@ -8,19 +8,18 @@ be resumed, and the store's bytes do not depend on either.
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec, spread
+from vrl_core.episodes import Dataset, Episode, spread
 from vrl_core.errors import VRLError
-from vrl_envs.behaviours.policy import BehaviourPolicy
+from vrl_core.evaluation_workers import layout_of
+from vrl_envs.behaviours.policy import BehaviourPolicy, require_fit
 from vrl_envs.behaviours.shipped import policy_path, replay_path
 from vrl_envs.collection import (
     check_index,
-    environment_data,
+    describe,
     episode_streams,
     run_episode,
     uniform_action,
@@ -29,6 +28,7 @@ from vrl_envs.dmc.config import DMC, DMCDataset
 from vrl_envs.dmc.environment import DMCEnvironment
 from vrl_envs.dmc.shift import NONE, STOCK
 from vrl_envs.qualities import HALVES, belongs_to_share, block_of, qualities_in, quality_of
+from vrl_envs.releases import versions_of
 
 EPISODES = 200
 SIMULATORS = ("dm_control", "mujoco")
@@ -56,7 +56,7 @@ class DMCEpisodes:
         self.episodes = episodes
         self.environments: dict[DMC, DMCEnvironment] = {}
         self.environment = self.environment_of(0)
-        self.spec = describe(config, self.environment)
+        self.spec = describe("dmc", config, layout_of(self.environment), versions_of(SIMULATORS))
 
     def __len__(self) -> int:
         return self.episodes
@@ -166,34 +166,6 @@ def read_policy(config: DMCDataset, quality: str, environment: DMCEnvironment) -
     """Read a behaviour and check that it fits the task. Raises `VRLError` when it does not."""
     path = policy_path(config.task, quality, config.behaviours)
     policy = BehaviourPolicy.read(path)
-    sizes = (environment.state_size, environment.action_size)
-    if (policy.observation_size, policy.action_size) != sizes:
-        raise VRLError(
-            f"The behaviour {Path(path).name} takes {policy.observation_size} state numbers and "
-            f"gives {policy.action_size} actions; {config.task} has {sizes[0]} and {sizes[1]}."
-        )
+    sizes = (len(environment.state()), environment.action_size)
+    require_fit(policy, path, config.task, *sizes)
     return policy
-
-
-def describe(config: DMCDataset, environment: DMCEnvironment) -> DataSpec:
-    """Describe the dataset for its store's manifest."""
-    fields_of = {
-        "image": FieldSpec((config.size, config.size, 3), "uint8"),
-        "state": FieldSpec((environment.state_size,), "float32"),
-    }
-    names = {"pixels": ("image",), "state": ("state",), "both": ("image", "state")}
-    has_images = config.observation != "state"
-    return DataSpec(
-        task=config.task,
-        observations={name: fields_of[name] for name in names[config.observation]},
-        action_size=environment.action_size,
-        environment=environment_data("dmc", config.environment())
-        | {"video_folder": None},  # a manifest names no place of one machine
-        action_repeat=config.action_repeat,
-        render_quality=config.rendering if has_images else None,
-        behaviour=config.quality,
-        seed=config.seed,
-        source="VRL",
-        licence="MIT",
-        versions={name: version(name) for name in (*SIMULATORS, "vrl-envs")},
-    )

@@ -7,19 +7,22 @@ demonstrations: where one fails, the next attempt at the same i, with seeds of i
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from vrl_core.episodes import DataSpec, Episode
-from vrl_core.errors import VRLError
+from vrl_core.episodes import Episode
 from vrl_core.evaluation_workers import layout_of
 from vrl_envs.collection import (
     check_index,
-    environment_data,
+    describe,
     episode_streams,
+    first_success,
+    noisy_action,
     run_episode,
     uniform_action,
+    was_solved,
 )
 from vrl_envs.kitchen.config import KitchenDataset
 from vrl_envs.kitchen.environment import KitchenEnvironment
@@ -39,7 +42,8 @@ class KitchenEpisodes:
         """Load the kitchen. Raises `VRLError` when nothing can draw."""
         self.config = config
         self.environment = KitchenEnvironment(config.environment())
-        self.spec = describe(config, self.environment)
+        layout = layout_of(self.environment)
+        self.spec = describe("kitchen", config, layout, ROBOTICS.versions())
 
     def __len__(self) -> int:
         return self.config.length() or 0
@@ -50,14 +54,13 @@ class KitchenEpisodes:
         quality = quality_of(self.config.quality, len(self), index)
         if quality != "expert":
             return self._attempt(quality, index, 0)
-        for attempt in range(ATTEMPTS):
-            episode = self._attempt(quality, index, attempt)
-            if episode.info["success"]:
-                return episode
-        raise VRLError(
+        return first_success(
+            partial(self._attempt, quality, index),
+            was_solved,
+            ATTEMPTS,
             f"The scripted policy failed {ATTEMPTS} times to bring {self.config.objects} in place "
             f"within {self.config.horizon} steps, with noise {self.config.noise:g}. Ask for a "
-            "longer horizon, less noise or fewer objects; quality play keeps failures."
+            "longer horizon, less noise or fewer objects; quality play keeps failures.",
         )
 
     def close(self) -> None:
@@ -96,13 +99,7 @@ class KitchenEpisodes:
         cook = ScriptedCook(inner.model, inner.data, objects, choices)
         noise = self.config.medium_noise if quality == "medium" else self.config.noise
 
-        def act(_observation: Any) -> np.ndarray:
-            wanted = cook.act()
-            noisy: np.ndarray = wanted + noise * choices.standard_normal(wanted.shape)
-            clipped: np.ndarray = np.clip(noisy, -1.0, 1.0).astype(np.float32)
-            return clipped
-
-        return act
+        return lambda _observation: noisy_action(cook.act(), noise, choices)
 
 
 def draw_objects(choices: np.random.Generator) -> tuple[str, ...]:
@@ -110,21 +107,3 @@ def draw_objects(choices: np.random.Generator) -> tuple[str, ...]:
     names = list(OBJECTS)
     drawn = [names[number] for number in choices.permutation(len(names))[:PLAYED]]
     return tuple(sorted(drawn, key=lambda name: name in LAST))  # else as they were drawn
-
-
-def describe(config: KitchenDataset, environment: KitchenEnvironment) -> DataSpec:
-    """Describe the dataset for its store's manifest."""
-    layout = layout_of(environment)
-    return DataSpec(
-        task=config.task,
-        observations=layout.observations,
-        action_size=layout.action_size,
-        environment=environment_data("kitchen", config.environment()),
-        action_repeat=config.action_repeat,
-        render_quality=None if config.observation == "state" else config.rendering,
-        behaviour=config.quality,
-        seed=config.seed,
-        source="VRL",
-        licence="MIT",
-        versions=ROBOTICS.versions(),
-    )

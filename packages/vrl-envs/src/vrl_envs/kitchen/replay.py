@@ -14,11 +14,12 @@ import numpy as np
 
 from vrl_core.episodes import Dataset, DataSpec, Episode, spread
 from vrl_core.errors import VRLError
-from vrl_envs.collection import check_index, stack_fields
+from vrl_core.evaluation_workers import layout_of
+from vrl_envs.collection import check_index, describe, stack_fields
 from vrl_envs.kitchen.config import KitchenDataset
-from vrl_envs.kitchen.dataset import describe
 from vrl_envs.kitchen.environment import KitchenEnvironment, objects_in_place
 from vrl_envs.readers.d4rl_config import D4RL
+from vrl_envs.releases import ROBOTICS
 
 WIDTHS = {"observations": 60, "actions": 9}
 
@@ -99,7 +100,8 @@ class DrawnDemonstrations:
 
     def _describe(self) -> DataSpec:
         recorded = self.recorded.spec
-        drawn = describe(self.config, self.environment)
+        layout = layout_of(self.environment)
+        drawn = describe("kitchen", self.config, layout, ROBOTICS.versions())
         return replace(
             drawn, seed=None, source=f"{recorded.source}, drawn by VRL", licence=recorded.licence
         )

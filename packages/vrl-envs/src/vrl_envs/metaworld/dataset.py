@@ -7,19 +7,22 @@ demonstrations: where one fails, the next attempt at the same i, with seeds of i
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from vrl_core.episodes import DataSpec, Episode
-from vrl_core.errors import VRLError
+from vrl_core.episodes import Episode
 from vrl_core.evaluation_workers import layout_of
 from vrl_envs.collection import (
     check_index,
-    environment_data,
+    describe,
     episode_streams,
+    first_success,
+    noisy_action,
     run_episode,
     uniform_action,
+    was_solved,
 )
 from vrl_envs.metaworld.config import MetaWorldDataset
 from vrl_envs.metaworld.environment import MetaWorldEnvironment
@@ -41,7 +44,8 @@ class MetaWorldEpisodes:
         """Load the task. Raises `VRLError` when nothing can draw."""
         self.config = config
         self.environment = MetaWorldEnvironment(config.environment())
-        self.spec = describe(config, self.environment)
+        layout = layout_of(self.environment)
+        self.spec = describe("metaworld", config, layout, METAWORLD.versions())
         scripted: Any = ENV_POLICY_MAP[TASKS[config.task]]
         self.policy = scripted()
 
@@ -54,15 +58,14 @@ class MetaWorldEpisodes:
         quality = quality_of(self.config.quality, len(self), index)
         if quality != "expert":
             return self._attempt(quality, index, 0)
-        for attempt in range(ATTEMPTS):
-            episode = self._attempt(quality, index, attempt)
-            if episode.info["success"]:
-                return episode
-        raise VRLError(
+        return first_success(
+            partial(self._attempt, quality, index),
+            was_solved,
+            ATTEMPTS,
             f"The scripted policy of {self.config.task} failed in {ATTEMPTS} episodes of "
             f"{self.config.horizon} simulator steps, with noise {self.config.noise_of('expert'):g} "
             f"and an action repeat of {self.config.action_repeat}. Ask for a longer horizon (up to "
-            "500) or for less noise."
+            "500) or for less noise.",
         )
 
     def close(self) -> None:
@@ -75,34 +78,11 @@ class MetaWorldEpisodes:
         def act(_observation: Any) -> np.ndarray:
             if quality == "random":
                 return uniform_action(noise, self.spec.action_size)
-            return self._scripted_action(noise, self.config.noise_of(quality))
+            wanted = self.policy.get_action(self.environment.state())
+            return noisy_action(wanted, self.config.noise_of(quality), noise)
 
         with warnings.catch_warnings():
             # The policies aim beyond what an action can do and warn of it at every step.
             warnings.filterwarnings("ignore", message=r"Constant\(s\) may be too high")
             info = {"seed": seed, "behaviour": quality}
             return run_episode(self.environment, seed, act, info)
-
-    def _scripted_action(self, noise: np.random.Generator, deviation: float) -> np.ndarray:
-        wanted = np.clip(self.policy.get_action(self.environment.state()), -1.0, 1.0)
-        noisy: np.ndarray = wanted + deviation * noise.standard_normal(wanted.shape)
-        clipped: np.ndarray = np.clip(noisy, -1.0, 1.0).astype(np.float32)
-        return clipped
-
-
-def describe(config: MetaWorldDataset, environment: MetaWorldEnvironment) -> DataSpec:
-    """Describe the dataset for its store's manifest."""
-    layout = layout_of(environment)
-    return DataSpec(
-        task=config.task,
-        observations=layout.observations,
-        action_size=layout.action_size,
-        environment=environment_data("metaworld", config.environment()),
-        action_repeat=config.action_repeat,
-        render_quality=None if config.observation == "state" else config.rendering,
-        behaviour=config.quality,
-        seed=config.seed,
-        source="VRL",
-        licence="MIT",
-        versions=METAWORLD.versions(),
-    )

@@ -5,15 +5,17 @@ Episode i depends on the configuration and i alone, as in `dmc.dataset`.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from vrl_core.episodes import DataSpec, Episode
-from vrl_core.errors import VRLError
+from vrl_core.episodes import Episode
 from vrl_core.evaluation_workers import layout_of
 from vrl_envs.collection import (
     check_index,
-    environment_data,
+    describe,
     episode_streams,
+    first_success,
     run_episode,
     uniform_action,
 )
@@ -42,7 +44,8 @@ class OGBenchEpisodes:
             observation=seen.observation,
         )
         self.environment = OGBenchEnvironment(acted, collecting=config.quality != "random")
-        self.spec = describe(config, self.environment)
+        layout = layout_of(self.environment)
+        self.spec = describe("ogbench", config, layout, OGBENCH.versions())
         self._rewards = rewards_of(config.task) if config.quality != "random" else None
 
     def __len__(self) -> int:
@@ -53,19 +56,22 @@ class OGBenchEpisodes:
         check_index(index, len(self))
         if self._rewards is None:
             return self._random(index)
-        for attempt in range(ATTEMPTS):
-            seed, noise = episode_streams(self.config.seed, index, attempt)
-            recording = record(self.environment, self.config.quality, seed, noise)
-            if is_healthy(self.config.task, recording):
-                return episode_of(recording, self._rewards, seed, self.config.quality)
-        raise VRLError(
+        recording = first_success(
+            partial(self._record, index),
+            partial(is_healthy, self.config.task),
+            ATTEMPTS,
             f"{ATTEMPTS} recordings of {self.config.task} lost the cube, which OGBench's data does "
-            "not have. Ask for a shorter horizon."
+            "not have. Ask for a shorter horizon.",
         )
+        return episode_of(recording, self._rewards, self.config.quality)
 
     def close(self) -> None:
         """Free the simulator and its renderer."""
         self.environment.close()
+
+    def _record(self, index: int, attempt: int) -> Recording:
+        seed, noise = episode_streams(self.config.seed, index, attempt)
+        return record(self.environment, self.config.quality, seed, noise)
 
     def _random(self, index: int) -> Episode:
         seed, noise = episode_streams(self.config.seed, index)
@@ -74,7 +80,7 @@ class OGBenchEpisodes:
         return run_episode(self.environment, seed, lambda _: uniform_action(noise, size), info)
 
 
-def episode_of(recording: Recording, rewards: Rewards, seed: int, quality: str) -> Episode:
+def episode_of(recording: Recording, rewards: Rewards, quality: str) -> Episode:
     """Give a recording its task's rewards; it goes on, unended, where the task is solved."""
     earned, solved = rewards.of(recording.positions, recording.buttons)
     nowhere = np.zeros(len(solved), bool)
@@ -85,22 +91,5 @@ def episode_of(recording: Recording, rewards: Rewards, seed: int, quality: str) 
         rewards=earned,
         terminations=nowhere,
         truncations=end,
-        info={"seed": seed, "behaviour": quality, "success": bool(solved.any())},
-    )
-
-
-def describe(config: OGBenchDataset, environment: OGBenchEnvironment) -> DataSpec:
-    """Describe the dataset for its store's manifest."""
-    layout = layout_of(environment)
-    return DataSpec(
-        task=config.task,
-        observations=layout.observations,
-        action_size=layout.action_size,
-        environment=environment_data("ogbench", config.environment()),
-        render_quality=None if config.observation == "state" else config.rendering,
-        behaviour=config.quality,
-        seed=config.seed,
-        source="VRL",
-        licence="MIT",
-        versions=OGBENCH.versions(),
+        info={"seed": recording.seed, "behaviour": quality, "success": bool(solved.any())},
     )

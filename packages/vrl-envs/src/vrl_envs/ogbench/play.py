@@ -52,6 +52,8 @@ class Recording:
     """Joint positions `(T, joints)`."""
     buttons: np.ndarray | None
     """States of the buttons `(T, buttons)`, where there are any."""
+    seed: int
+    """What the environment was reset with."""
 
 
 def record(
@@ -96,6 +98,7 @@ def _record(
         actions=np.stack(actions),
         positions=np.stack(positions),
         buttons=np.stack(buttons) if len(buttons[0]) else None,
+        seed=seed,
     )
 
 

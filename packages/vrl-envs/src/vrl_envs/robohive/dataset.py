@@ -6,24 +6,26 @@ Episode i depends on the configuration and i alone, as in `dmc.dataset`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vrl_core.episodes import DataSpec, Episode
+from vrl_core.episodes import Episode
 from vrl_core.errors import VRLError
 from vrl_core.evaluation_workers import layout_of
+from vrl_envs.behaviours.policy import require_fit
 from vrl_envs.collection import (
     check_index,
-    environment_data,
+    describe,
     episode_streams,
+    noisy_action,
     run_episode,
     uniform_action,
 )
 from vrl_envs.dapg_policy import DAPGPolicy
 from vrl_envs.qualities import quality_of
+from vrl_envs.releases import versions_of
 from vrl_envs.robohive.config import RoboHiveDataset
 from vrl_envs.robohive.environment import RoboHiveEnvironment
 from vrl_envs.robohive.package import PACKAGES
@@ -74,10 +76,12 @@ class RoboHiveEpisodes:
         files = policy_files(config)
         self.policy = DAPGPolicy.read(files[0]) if files else None
         self.environment = RoboHiveEnvironment(config.environment())
-        self.spec = describe(config, self.environment)
+        layout = layout_of(self.environment)
+        self.spec = describe("robohive", config, layout, versions_of(PACKAGES))
         self._parts = DAPG_OBSERVATIONS.get(state_task(config.task), ())
         if self.policy is not None:
-            self._require_fit(self.policy, files[0])
+            seen = len(self.environment.state(self._parts))
+            require_fit(self.policy, files[0], config.task, seen, self.spec.action_size)
 
     def __len__(self) -> int:
         return self.config.episodes
@@ -91,25 +95,14 @@ class RoboHiveEpisodes:
         def act(_observation: Any) -> np.ndarray:
             if self.policy is None or quality == "random":
                 return uniform_action(noise, self.spec.action_size)
-            wanted = np.clip(self.policy.action(self.environment.state(self._parts)), -1.0, 1.0)
-            noisy = wanted + self.config.noise_of(quality) * noise.standard_normal(wanted.shape)
-            clipped: np.ndarray = np.clip(noisy, -1.0, 1.0).astype(np.float32)
-            return clipped
+            wanted = self.policy.action(self.environment.state(self._parts))
+            return noisy_action(wanted, self.config.noise_of(quality), noise)
 
         return run_episode(self.environment, seed, act, {"seed": seed, "behaviour": quality})
 
     def close(self) -> None:
         """Free the simulator and its renderers."""
         self.environment.close()
-
-    def _require_fit(self, policy: DAPGPolicy, path: Path) -> None:
-        found = (policy.observation_size, policy.action_size)
-        wanted = (len(self.environment.state(self._parts)), self.spec.action_size)
-        if found != wanted:
-            raise VRLError(
-                f"The policy {path} takes {found[0]} numbers and gives {found[1]} actions; "
-                f"{self.config.task} has {wanted[0]} and {wanted[1]}."
-            )
 
 
 def policy_files(config: RoboHiveDataset) -> tuple[Path, ...]:
@@ -133,21 +126,3 @@ def policy_files(config: RoboHiveDataset) -> tuple[Path, ...]:
             return (folder / name,)
     there = ", ".join(sorted(path.name for path in folder.glob("*.npz"))) or "no .npz file"
     raise VRLError(f"{folder} has no policy of {task}, {' or '.join(names)}; it has {there}.")
-
-
-def describe(config: RoboHiveDataset, environment: RoboHiveEnvironment) -> DataSpec:
-    """Describe the dataset for its store's manifest."""
-    layout = layout_of(environment)
-    return DataSpec(
-        task=config.task,
-        observations=layout.observations,
-        action_size=layout.action_size,
-        environment=environment_data("robohive", config.environment())
-        | {"assets": None},  # a manifest names no place of one machine
-        render_quality=None if config.observation == "state" else config.rendering,
-        behaviour=config.quality,
-        seed=config.seed,
-        source="VRL",
-        licence="MIT",
-        versions={name: version(name) for name in (*PACKAGES, "vrl-envs")},
-    )
