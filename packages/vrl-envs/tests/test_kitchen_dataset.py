@@ -36,8 +36,8 @@ def dataset():
 def configured(dataset, **settings):
     """The loaded dataset with other settings."""
     dataset.config = states(**{"episodes": 4, **settings})
-    dataset.environment.config = dataset.config.environment()
-    dataset.environment.objects = dataset.environment.config.object_names()
+    env, settings = dataset.environment, dataset.config.environment()
+    env.config, env.objects, env.horizon = settings, settings.object_names(), settings.horizon
     return dataset
 
 

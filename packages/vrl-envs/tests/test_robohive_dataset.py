@@ -87,7 +87,7 @@ def test_what_is_missing_is_explained(tmp_path, policies):
     with pytest.raises(VRLError, match=r"no policy of door-v1.*it has adroit_pen\.npz"):
         states("expert", policies, task="door-v1").fingerprint()
     write_policy(tmp_path / "pen-v1.npz", 5, 2)
-    with pytest.raises(VRLError, match=r"takes 5 numbers and gives 2 .*pen-v1 has 18 and 2"):
+    with pytest.raises(VRLError, match=r"takes 5 state numbers and gives 2 .*pen-v1 has 18 and 2"):
         states("expert", tmp_path).build()
 
 
