@@ -263,7 +263,7 @@ def test_states_need_no_drawing(monkeypatch):
     def cannot_draw(*_):
         raise AssertionError("nothing should be drawn")
 
-    monkeypatch.setattr("vrl_envs.adroit.environment.SharedRenderer", cannot_draw)
+    monkeypatch.setattr("vrl_envs.simulated.SharedRenderer", cannot_draw)
     rollout(environment(), 0, 1)
 
 
