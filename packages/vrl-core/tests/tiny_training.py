@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import gymnasium
@@ -138,6 +139,8 @@ class CountingEnvironmentConfig(EnvironmentConfig):
     action_size: int = 2
     rendering: str = "fast"
     interrupts: bool = False
+    assets: Path | None = None
+    shape: str = "round"
 
     def build(self):
         return CountingEnvironment(self)
