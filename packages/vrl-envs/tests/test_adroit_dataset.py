@@ -110,8 +110,9 @@ def test_random_actions_are_uniform_and_need_no_policy():
 
 
 def test_an_episode_depends_on_configuration_and_index_alone(experts):
-    settings = {"episodes": 2, "horizon": 3, "behaviours": experts}
-    check_dataset(states(quality="mixed", **settings), episodes=2, spawn=False)
+    settings = {"episodes": 2, "horizon": 3}
+    mixed = states(quality="mixed", **settings, behaviours=experts)
+    check_dataset(mixed, episodes=2, spawn=False)
     pictures = {**settings, "observation": "both", "size": 16}
     check_dataset(states(quality="random", **pictures), episodes=2, spawn=False)
 

@@ -17,6 +17,7 @@ from vrl_envs.adroit.tasks import (
     default_noise,
     find_task,
 )
+from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.qualities import qualities_in
 from vrl_envs.releases import ROBOTICS
 from vrl_envs.scores import adroit_references
@@ -31,6 +32,15 @@ Reward = Literal["dense", "d4rl", "sparse"]
 Replay = Literal["auto", "actions", "states"]
 
 QUALITIES = ("random", "mixed", "medium", "medium_expert", "expert", "human")
+SETTINGS_OF = {
+    "behaviours": ("mixed", "medium", "expert"),
+    "noise": ("expert",),
+    "medium_noise": ("mixed", "medium"),
+    "mixed_noise": ("mixed",),
+    "replay": ("human",),
+    "tolerance": ("human",),
+}
+"""Behaviours that each setting is one of."""
 HORIZON = 200
 """Steps of an episode; LOMPO names none."""
 TOLERANCE = 0.025
@@ -188,6 +198,7 @@ class AdroitDataset(DatasetConfig):
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality of the Adroit hand", quality, QUALITIES)
+        refuse_idle(self, SETTINGS_OF)
         self.environment()
         for name in ("noise", "medium_noise", "mixed_noise", "tolerance", "seed"):
             check_at_least(name, getattr(self, name) or 0, 0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
+from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.qualities import qualities_in
 from vrl_envs.settings import QUALITY_ALIASES, Observation, Rendering, check_at_least, check_choice
 
@@ -133,6 +134,7 @@ class DClawDataset(DatasetConfig):
             object.__setattr__(self, "assets", Path(self.assets).expanduser())
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))
+        refuse_idle(self, {"behaviours": ("mixed", "medium", "expert")})
         self.environment()
         if quality == "mixed" and self.task not in BEHAVIOUR_TASKS:
             raise VRLError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
+from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.metaworld.tasks import (
     CAMERAS,
     MOTO_TASKS,
@@ -147,6 +148,7 @@ class MetaWorldDataset(DatasetConfig):
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality of MetaWorld", quality, QUALITIES)
+        refuse_idle(self, {"noise": ("expert",), "medium_noise": ("medium",)})
         self.environment()
         check_at_least("noise", self.noise_of("expert"), 0)
         check_at_least("medium_noise", self.noise_of("medium"), 0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
+from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.qualities import qualities_in
 from vrl_envs.robohive.tasks import (
     PREFIX,
@@ -204,6 +205,14 @@ class RoboHiveDataset(RoboHiveTask, DatasetConfig):
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality of RoboHive", quality, QUALITIES)
+        refuse_idle(
+            self,
+            {
+                "noise": ("expert",),
+                "medium_noise": ("medium",),
+                "behaviours": ("medium", "expert"),
+            },
+        )
         self.settle()
         self.environment()
         check_at_least("noise", self.noise, 0)
