@@ -32,8 +32,8 @@ RELEASE = "0.7.0"
 """The release of RoboHive, and of its models, that runs here."""
 PACKAGES = ("robohive", "mujoco", "dm_control")
 INSTALL = f"pip install 'vrl-envs[robohive]' && pip install --no-deps robohive=={RELEASE}"
-"""The extra is what RoboHive imports. Itself it asks for old releases of mujoco, dm_control, gymnasium
-and h5py, and runs with ours."""
+"""The extra is what RoboHive imports. Itself it asks for old releases of mujoco, dm_control,
+gymnasium and h5py, and runs with ours."""
 MODELS = "simhive"
 RELEASE_FILE = "simhive-version"
 _INCLUDE = re.compile(r"<include\s+file\s*=\s*[\"']([^\"']+)[\"']")
