@@ -17,6 +17,7 @@ from vrl_envs.adroit.tasks import (
     default_noise,
     find_task,
 )
+from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.qualities import qualities_in
 from vrl_envs.releases import ROBOTICS
@@ -70,8 +71,8 @@ class Adroit(EnvironmentConfig):
     from the object where the library adds it (the same for the pen); `sparse`: 10 when the goal is
     there, else -0.1."""
     rendering: Rendering = "reference"
-    """`reference` draws as MuJoCo does unless told; `fast` leaves out multisampling, shadows and
-    reflections."""
+    """`reference` draws as MuJoCo does unless told; `fast` leaves out multisampling, shadows,
+    reflections and, of fine meshes, what is smaller than 8 mm."""
     observation: Observation = "both"
     """An image, the library's state vector, or a dictionary of the image and, as state, the joint
     angles of hand and arm."""
@@ -178,8 +179,8 @@ class AdroitDataset(DatasetConfig):
     tolerance: float = TOLERANCE
     """Largest mean distance, radians and metres, of replayed from recorded observations."""
     rendering: Rendering = "fast"
-    """`fast` leaves out multisampling, shadows and reflections; `reference` draws as MuJoCo does
-    unless told, several times more slowly."""
+    """`fast` leaves out multisampling, shadows, reflections and what is small on fine meshes;
+    `reference` draws as MuJoCo does unless told, several times more slowly."""
     camera: str = "vil_camera"
     """Camera, as in the environment."""
     action_repeat: int = 1
@@ -261,4 +262,6 @@ class AdroitDataset(DatasetConfig):
         files = [self.demonstrations] if self.demonstrations is not None else []
         if self.quality not in ("human", "random"):
             files = [expert_path(self.task, self.behaviours)]
-        return describe(self, files=files, packages=tuple(ROBOTICS.supported))
+        return drawing_versions(self) | describe(
+            self, files=files, packages=tuple(ROBOTICS.supported)
+        )

@@ -21,6 +21,7 @@ from vrl_envs.collection import (
     run_episode,
     uniform_action,
 )
+from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.qualities import quality_of
 from vrl_envs.releases import ROBOTICS
 
@@ -86,5 +87,5 @@ def describe(config: AdroitDataset, environment: AdroitEnvironment) -> DataSpec:
         seed=None if config.quality == "human" else config.seed,
         source="VRL",
         licence="unknown" if config.quality == "human" else "MIT",
-        versions=ROBOTICS.versions(),
+        versions=ROBOTICS.versions() | drawing_versions(config),
     )

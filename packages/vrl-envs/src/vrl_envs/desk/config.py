@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
+from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.settings import QUALITY_ALIASES, Observation, Rendering, check_at_least, check_choice
 
@@ -179,7 +180,9 @@ class DeskDataset(DatasetConfig):
         """Return what the episodes depend on: settings, model, whatever moves it, the simulator."""
         from vrl_core.fingerprint import describe
 
-        return describe(self, files=MADE_BY, packages=("mujoco", "dm_control"))
+        return drawing_versions(self) | describe(
+            self, files=MADE_BY, packages=("mujoco", "dm_control")
+        )
 
 
 MODEL = Path(__file__).with_name("desk.xml")

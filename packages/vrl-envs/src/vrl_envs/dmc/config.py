@@ -20,6 +20,7 @@ from vrl_envs.dmc.shift import (
     settle,
 )
 from vrl_envs.dmc.tasks import SHOWN_TASKS, TASKS, check_task
+from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.qualities import qualities_in
 from vrl_envs.scores import paper_score, references
@@ -53,8 +54,8 @@ class DMC(Shift, EnvironmentConfig):
     camera: int = 0
     """Number of the task's camera; -1 is a free camera."""
     rendering: Rendering = "reference"
-    """`reference` draws as dm_control does; `fast` leaves out multisampling, shadows and
-    reflections."""
+    """`reference` draws as dm_control does; `fast` leaves out multisampling, shadows, reflections
+    and, of the dog's meshes, what is smaller than 4 mm."""
     observation: Observation = "pixels"
     """An image, the task's state vector, or a dictionary of both."""
 
@@ -205,4 +206,4 @@ class DMCDataset(Shift, DatasetConfig):
             from vrl_envs.dmc.backgrounds import video_frames
 
             files += video_frames(self.distraction, self.video_folder).values()
-        return describe(self, files=files, packages=SIMULATORS)
+        return drawing_versions(self) | describe(self, files=files, packages=SIMULATORS)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, ReferenceReturns
+from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.kitchen.tasks import CAMERAS, CENTRAL, TASKS, check_task, split_objects
 from vrl_envs.releases import ROBOTICS
@@ -227,4 +228,6 @@ class KitchenDataset(DatasetConfig):
         from vrl_core.fingerprint import describe
 
         files = () if self.demonstrations is None else (Path(self.demonstrations),)
-        return describe(self, files=files, packages=tuple(ROBOTICS.supported))
+        return drawing_versions(self) | describe(
+            self, files=files, packages=tuple(ROBOTICS.supported)
+        )
