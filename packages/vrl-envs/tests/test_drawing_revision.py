@@ -20,7 +20,7 @@ from vrl_envs.ogbench.config import OGBenchDataset
 from vrl_envs.robohive.config import RoboHiveDataset
 
 DRAWN = {
-    2: (
+    3: (
         RenderQuality(
             shadows=False,
             reflections=False,
@@ -28,9 +28,10 @@ DRAWN = {
             slices=14,
             stacks=8,
             quads=1,
+            plane_cells=60,
             mesh_detail=0.004,
         ),
-        5_000,
+        200,
         {"adroit": 0.008, "metaworld": 0.008, "kitchen": 0.015},
     ),
 }
@@ -58,19 +59,19 @@ def test_data_of_another_revision_has_another_fingerprint(collector, monkeypatch
     states = collector(quality="random", observation="state")
     configs = (fast, reference, states)
     before = [config.fingerprint() for config in configs]
-    assert before[0]["fast drawing"] == "2"
-    monkeypatch.setattr(revision, "FAST_REVISION", 3)
+    assert before[0]["fast drawing"] == "3"
+    monkeypatch.setattr(revision, "FAST_REVISION", 4)
     changed = [config.fingerprint() != was for config, was in zip(configs, before, strict=True)]
     assert changed == [True, False, False]
 
 
 @pytest.mark.parametrize("collector", [OGBenchDataset, RoboHiveDataset])
 def test_the_other_environments_say_it_too(collector):
-    assert revision.drawing_versions(collector(quality="random")) == {"fast drawing": "2"}
+    assert revision.drawing_versions(collector(quality="random")) == {"fast drawing": "3"}
 
 
 def test_manifests_name_it():
     spec = DMCDataset(quality="random", size=8).build().spec
-    assert (spec.versions["fast drawing"], spec.render_quality) == ("2", "fast")
+    assert (spec.versions["fast drawing"], spec.render_quality) == ("3", "fast")
     reference = DMCDataset(quality="random", size=8, rendering="reference").build().spec
     assert "fast drawing" not in reference.versions

@@ -54,8 +54,8 @@ class DMC(Shift, EnvironmentConfig):
     camera: int = 0
     """Number of the task's camera; -1 is a free camera."""
     rendering: Rendering = "reference"
-    """`reference` draws as dm_control does; `fast` leaves out multisampling, shadows, reflections
-    and, of the dog's meshes, what is smaller than 4 mm."""
+    """`reference` draws as dm_control does; `fast` leaves out multisampling, shadows, reflections,
+    cells of large floors and, of the dog's meshes, what is smaller than 4 mm."""
     observation: Observation = "pixels"
     """An image, the task's state vector, or a dictionary of both."""
 
