@@ -247,9 +247,13 @@ def test_a_replays_episodes_end_where_the_learners_did_though_nothing_ends_them(
 
 
 def test_noise_is_for_experts_that_have_none_of_their_own(run):
-    for name in ("noise", "medium_noise", "mixed_noise"):
+    for name, quality in (
+        ("noise", "expert"),
+        ("medium_noise", "medium"),
+        ("mixed_noise", "mixed"),
+    ):
         with pytest.raises(VRLError, match=f"{name} is for DAPG's experts.*stochastic themselves"):
-            states(quality="expert", behaviours=str(run), **{name: 0.2}).build()
+            states(quality=quality, behaviours=str(run), **{name: 0.2}).build()
 
 
 def test_agents_of_another_task_are_refused(run):
