@@ -86,9 +86,7 @@ def test_resuming_and_evaluating_use_it_too(counting_store, tmp_path, capsys) ->
 
 
 def test_a_wrong_flag_and_data_that_does_not_say(counting_store, tmp_path) -> None:
-    with pytest.raises(
-        VRLError, match=r"no flag --environment.asets. Did you mean --environment.a"
-    ):
+    with pytest.raises(VRLError, match=r"no setting of counting.*'asets'. Did you mean 'assets'"):
         parsed(counting_store.path, "--environment.asets", "x")
     with pytest.raises(VRLError, match="nowhere"):
         parsed(tmp_path / "nowhere", "--environment.assets", "x")

@@ -60,16 +60,16 @@ def extend(
         was = _updates(before, phase, phases)
         if _updates(after, phase, phases) != number:
             raise VRLError(f"{setting} is not the number of updates of the phase {phase.name!r}.")
-        finished = state.phase == len(planned)
-        done = _done_of(state, phase, was, finished=finished)
+        if number == was:
+            continue  # it is resumed, also by the very command that has extended it
+        done = _done_of(state, phase, was, finished=state.phase == len(planned))
         if number <= done:
             raise VRLError(
-                f"The run has done {done} updates of the phase {phase.name!r}: {_flag(setting)} is "
-                f"the number of all of them, more than that, and not {number}."
+                f"The run has done {done} updates of the phase {phase.name!r} already, of {was}. "
+                f"{_flag(setting)} is the number of all of them: ask for more than {done}."
             )
-        if number != was:
-            record = {"step": state.step, "phase": phase.name, "done": done, "setting": setting}
-            records.append({**record, "from": was, "to": number, **_schedule(after)})
+        record = {"step": state.step, "phase": phase.name, "done": done, "setting": setting}
+        records.append({**record, "from": was, "to": number, **_schedule(after)})
     for record in records:
         _warn_of_schedule(record)
     return records

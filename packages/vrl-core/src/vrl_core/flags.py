@@ -29,6 +29,7 @@ from vrl_core.plugin_choices import (
 )
 from vrl_core.recorded_environment import (
     AS_RECORDED,
+    check_flags,
     overlays,
     recorded_environment,
     without_choice,
@@ -109,6 +110,7 @@ def parse_run(request: Request, registry: Registry) -> RunConfig:
         fields = _choice_fields(algorithm)
         run = _parse_words(without_environment(words, fields), algorithm, defaults, registry)
         defaults["environment"] = recorded_environment(run.dataset, registry)
+        check_flags(words, defaults["environment"], registry)
         words = tuple(without_choice(words))
     return _parse_words(words, algorithm, defaults, registry)
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import fields
 from typing import Any
 
 from vrl_core.config import from_data
-from vrl_core.errors import VRLError
+from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
 from vrl_core.registry import Registry
 
@@ -34,18 +35,30 @@ def without_choice(words: Sequence[str]) -> list[str]:
     return [word for word in words if not word.startswith(_CHOICE)]
 
 
-def without_environment(words: Sequence[str], fields: Collection[str]) -> list[str]:
+def without_environment(words: Sequence[str], choices: Collection[str]) -> list[str]:
     """Leave out the flags of an environment too, with their values.
 
-    These end at the next flag, or where a word chooses the plugin of one of the `fields`.
+    These end at the next flag, or where a word chooses the plugin of one of the fields `choices`.
     """
     kept, dropping = [], False
     for word in words:
         field, colon, _ = word.partition(":")
-        if word.startswith("--") or (colon and field in fields):
+        if word.startswith("--") or (colon and field in choices):
             dropping = word.startswith(_FLAG)
         kept += [] if dropping else [word]
     return without_choice(kept)
+
+
+def check_flags(words: Sequence[str], environment: EnvironmentConfig, registry: Registry) -> None:
+    """Raise `VRLError` for flags of settings that the recorded environment has not."""
+    known = [field.name for field in fields(environment) if field.init]
+    _, name = registry.name_of(type(environment)) or ("", type(environment).__name__)
+    kind = f"setting of {name}, the environment of the data,"
+    for word in words:
+        if word.startswith(_FLAG):
+            setting = word.removeprefix(_FLAG).partition("=")[0].replace("-", "_")
+            if setting not in known and setting.removeprefix("no_") not in known:
+                raise unknown_name(kind, setting, known)
 
 
 def recorded_environment(dataset: DatasetConfig, registry: Registry) -> EnvironmentConfig:
