@@ -193,7 +193,7 @@ def test_settings_that_do_not_belong_together_are_explained(tmp_path):
             {"quality": "human", "demonstrations": tmp_path, "action_repeat": 2},
             "leave action_repeat at 1",
         ),
-        ({"replay": "states"}, "replay is states, but .* behaviour human"),
+        ({"replay": "states"}, "replay states would change nothing.* only human"),
         (
             {"quality": "human", "demonstrations": tmp_path, "replay": "state"},
             "Did you mean 'states'",

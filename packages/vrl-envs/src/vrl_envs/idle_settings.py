@@ -21,8 +21,7 @@ def refuse_idle(config: Any, owners: Mapping[str, tuple[str, ...]]) -> None:
     for name, behaviours in owners.items():
         if getattr(config, name) != defaults[name] and not {*behaviours} & {*acting}:
             raise VRLError(
-                f"{name} is {getattr(config, name)}, but it is a setting of the behaviour"
-                f"{'s' * (len(behaviours) > 1)} {', '.join(behaviours)}, and quality "
-                f"{config.quality} has none of them: it would change nothing. Leave it out, or "
-                f"choose --quality {behaviours[-1]}."
+                f"{name} {getattr(config, name)} would change nothing: quality {config.quality} "
+                f"has no use for it, only {', '.join(behaviours)}. Leave it out, or choose another "
+                f"quality, such as --quality {behaviours[-1]}."
             )
