@@ -34,7 +34,9 @@ class TrainBehaviour:
     `screw_fixed` or `screw_random`, or Adroit's such as `adroit_pen`."""
     preset: str = "expert"
     """`expert`; `mixed`: slow learning, for the medium policy and the replay; `gait`, `stride` and
-    `sprint`: what the cheetah's expert starts from, one after the other."""
+    `sprint`: what the cheetah's expert starts from, one after the other; `forward` and `backward`:
+    agents of `screw_random` that turn one way, whom its expert imitates
+    (`vrl_envs.behaviours.imitation`)."""
     start_from: Path | None = None
     """Folder of a run whose networks this one starts with, instead of the preset's."""
     steps: int | None = None
