@@ -50,7 +50,12 @@ def test_a_manifest_names_no_place_of_one_machine():
 @pytest.mark.parametrize("images", [True, False])
 def test_a_description_says_how_images_are_drawn_if_there_are_any(images):
     config = SimpleNamespace(
-        task="t", quality="expert", seed=3, rendering="fast", environment=lambda: Settings()
+        task="t",
+        quality="expert",
+        seed=3,
+        rendering="fast",
+        observation="both",
+        environment=lambda: Settings(),
     )
     fields = {"image": FieldSpec((8, 8, 3), "uint8")} if images else {}
     fields |= {"state": FieldSpec((2,), "float32")}
@@ -58,4 +63,5 @@ def test_a_description_says_how_images_are_drawn_if_there_are_any(images):
     assert (spec.task, spec.behaviour, spec.seed, spec.source) == ("t", "expert", 3, "somebody")
     assert (dict(spec.observations), spec.action_size, spec.action_repeat) == (fields, 4, 1)
     assert spec.render_quality == ("fast" if images else None)
+    assert set(spec.versions) == {"vrl-envs", *(["fast drawing"] if images else [])}
     assert spec.environment == environment_data("e", Settings())

@@ -11,6 +11,7 @@ import numpy as np
 from vrl_core.episodes import DataSpec, Episode
 from vrl_core.errors import VRLError
 from vrl_core.evaluation_workers import Layout
+from vrl_envs.drawing.revision import drawing_versions
 
 Made = TypeVar("Made")
 
@@ -113,20 +114,21 @@ def describe(
     """Describe episodes collected here, for their store's manifest.
 
     `name` is the environment's, `config` the dataset's settings, `layout` what the environment
-    shows, and `versions` are those of what made the episodes.
+    shows, and `versions` are those of what made the episodes; how images were drawn is added.
     """
+    has_images = "image" in layout.observations
     return DataSpec(
         task=config.task,
         observations=layout.observations,
         action_size=layout.action_size,
         environment=environment_data(name, config.environment()),
         action_repeat=getattr(config, "action_repeat", 1),
-        render_quality=config.rendering if "image" in layout.observations else None,
+        render_quality=config.rendering if has_images else None,
         behaviour=config.quality,
         seed=config.seed,
         source=source,
         licence="MIT",
-        versions=versions,
+        versions={**versions, **(drawing_versions(config) if has_images else {})},
     )
 
 
