@@ -15,7 +15,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -111,21 +111,59 @@ class StoreWriter:
 
     def append(self, episode: Episode) -> None:
         """Write the next episode; raises `VRLError` for one a store must not hold."""
-        rows = episode_rows(episode, self.spec, self.written)
-        record = EpisodeRecord(
-            length=len(episode),
-            undiscounted_return=episode.undiscounted_return,
-            info=_plain_info(episode, self.written),
-            checksums={name: zlib.crc32(value.data) for name, value in rows.items()},
-        )
-        with explained(self.staging, kept=KEPT):
-            for name, value in rows.items():
-                self._files[name].write(value.reshape(-1).view(np.uint8).data)
-            self._records.append(record)
-            self._pending.append(dumps(record.to_data()))
-            self._pending_bytes += sum(value.nbytes for value in rows.values())
-            if self._is_due():
+        self.append_pieces((episode,))
+
+    def append_pieces(self, pieces: Iterable[Episode]) -> None:
+        """Write the next episode from its pieces; see `vrl_core.episodes.PieceDataset`.
+
+        Raises `VRLError` for one a store must not hold, and what reading it raises; nothing of the
+        episode stays then.
+        """
+        places = {name: file.tell() for name, file in self._files.items()}
+        try:
+            record = self._write(pieces)
+        except BaseException:
+            with explained(self.staging, kept=KEPT):
+                for name, place in places.items():
+                    self._files[name].seek(place)
+                    self._files[name].truncate()
+            raise
+        self._records.append(record)
+        self._pending.append(dumps(record.to_data()))
+        if self._is_due():
+            with explained(self.staging, kept=KEPT):
                 self.flush()
+
+    def _write(self, pieces: Iterable[Episode]) -> EpisodeRecord:
+        """Write the pieces of one episode and return what is known of it."""
+        checksums = dict.fromkeys(self._layout, 0)
+        rewards: list[np.ndarray] = []
+        piece: Episode | None = None
+        last: Mapping[str, np.ndarray] = {}
+        for piece in pieces:
+            first_step = sum(map(len, rewards))
+            rows, last = episode_rows(piece, self.spec, self.written, first_step)
+            rewards.append(rows["reward"])
+            self._write_rows(rows, checksums)
+        if piece is None:
+            raise VRLError(f"Episode {self.written} has no steps. Leave it out of the dataset.")
+        self._write_rows(last, checksums)
+        of_all = np.concatenate(rewards)
+        return EpisodeRecord(
+            length=len(of_all),
+            undiscounted_return=float(of_all.sum(dtype="float64")),
+            info=_plain_info(piece, self.written),
+            checksums=checksums,
+        )
+
+    def _write_rows(self, rows: Mapping[str, np.ndarray], checksums: dict[str, int]) -> None:
+        """Write rows behind those of each field, and take them into the checksums."""
+        with explained(self.staging, kept=KEPT):
+            for name, values in rows.items():
+                content = values.reshape(-1).view(np.uint8).data
+                checksums[name] = zlib.crc32(content, checksums[name])
+                self._files[name].write(content)
+                self._pending_bytes += values.nbytes
 
     def skip(self, reason: str) -> None:
         """Leave the next episode out."""

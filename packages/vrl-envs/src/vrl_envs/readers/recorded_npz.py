@@ -142,37 +142,6 @@ def require_same_rows(files: Sequence[NpzFile], names: Sequence[str]) -> None:
                 )
 
 
-def read_columns(file: NpzFile, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Decompress columns, cut to the file's rows; scalars are `(rows,)`.
-
-    Raises `DamagedDataError`, and `VRLError` when a second episode begins in the file.
-    """
-    with damaged(file.path), np.load(file.path, allow_pickle=False) as archive:
-        columns = {name: archive[name][: file.rows] for name in names}
-    columns = {
-        name: value.reshape(file.rows) if name in SCALARS else value
-        for name, value in columns.items()
-    }
-    starts = np.flatnonzero(columns.get("is_first", np.zeros(1))[1:])
-    if len(starts):
-        raise VRLError(
-            f"{file.path} holds several episodes: row {int(starts[0]) + 1} is marked as a first "
-            "one. Such files hold one episode each; split it there."
-        )
-    return columns
-
-
-def terminal_rows(columns: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
-    """Return which rows' states are terminal; without such a flag, a discount of zero says so."""
-    for name in ("is_terminal", "terminal"):
-        if name in columns:
-            return columns[name].astype(bool)
-    if "discount" in columns:
-        # The reset row's discount carries no information about a transition.
-        return np.asarray(columns["discount"] == 0) & (np.arange(rows) > 0)
-    return np.zeros(rows, dtype=bool)
-
-
 def mending_notes(files: Sequence[NpzFile]) -> list[str]:
     """Say which files were left out as empty, and of which the flags were cut."""
     empty = [file.path.name for file in files if file.rows < 2]
