@@ -115,6 +115,15 @@ class PieceDataset(Dataset, Protocol):
         ...
 
 
+def pieces_of(dataset: Dataset, index: int) -> Iterator[Episode]:
+    """Yield an episode in pieces, or whole where the dataset has none."""
+    pieces = getattr(dataset, "pieces", None)
+    if pieces is None:
+        yield dataset[index]
+    else:
+        yield from pieces(index)
+
+
 PIECE_BYTES = 24 * 2**20
 """Bytes of a piece: more than the usual episode of small frames, and little beside a process."""
 

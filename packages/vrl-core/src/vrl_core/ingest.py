@@ -19,7 +19,7 @@ from pathlib import Path
 from vrl_core.episodes import Dataset, Episode
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.hooks import DatasetConfig
-from vrl_core.ingest_workers import Workers, pieces_of
+from vrl_core.ingest_workers import Workers, made_pieces
 from vrl_core.store import Store
 from vrl_core.store_writer import StoreWriter, refuse_existing
 from vrl_core.writing import explained
@@ -139,7 +139,7 @@ def _episodes(
         return
     if workers == 1:
         for index in indices:
-            yield pieces_of(dataset, index)
+            yield made_pieces(dataset, index)
         return
     # Neighbouring episodes may share a compressed chunk of a file; a dataset that says so is
     # read in such blocks, each by one worker.

@@ -23,7 +23,7 @@ from multiprocessing import connection as pipes
 from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, Any
 
-from vrl_core.episodes import Dataset, Episode
+from vrl_core.episodes import Dataset, Episode, pieces_of
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.hooks import DatasetConfig
 
@@ -38,17 +38,13 @@ _Message = Episode | VRLError | None
 """A piece; or the end of an episode, None or why there is no more of it."""
 
 
-def pieces_of(dataset: Dataset, index: int) -> Iterator[Episode]:
-    """Yield an episode in pieces, or whole where the dataset has none; see `PieceDataset`.
+def made_pieces(dataset: Dataset, index: int) -> Iterator[Episode]:
+    """Yield an episode in pieces, or whole where the dataset has none.
 
     Raises `DamagedDataError` as the dataset does, `VRLError` for whatever else goes wrong.
     """
     try:
-        pieces = getattr(dataset, "pieces", None)
-        if pieces is None:
-            yield dataset[index]
-        else:
-            yield from pieces(index)
+        yield from pieces_of(dataset, index)
     except VRLError:
         raise
     except Exception as error:
@@ -231,7 +227,7 @@ def _send(pipe: Connection, dataset: Dataset | VRLError, index: int) -> None:
         pipe.send(dataset)
         return
     try:
-        for piece in pieces_of(dataset, index):
+        for piece in made_pieces(dataset, index):
             pipe.send(piece)
         pipe.send(None)
     except VRLError as error:

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from vrl_core.episodes import DataSpec, Episode, FieldSpec, cuts, whole
-from vrl_core.errors import VRLError
+from vrl_core.errors import DamagedDataError, VRLError
 from vrl_envs.adroit.config import as_d4rl
 from vrl_envs.adroit.tasks import ADROIT_TASKS
 from vrl_envs.collection import check_index, environment_data
@@ -29,7 +29,9 @@ from vrl_envs.readers.d4rl_names import KITCHEN_PARTS, names_of, provenance, tim
 from vrl_envs.readers.damage import IncompleteDataWarning, damaged
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
-CHUNK_CACHE = 16 * 2**20
+OPTIONAL = ("timeouts", "next_observations")
+CHUNK_CACHE = 64 * 2**20
+"""Decompressed bytes of a table that are kept for the episodes that follow."""
 SIZES = {
     ("halfcheetah", 17, 6): False,
     ("hopper", 11, 3): False,
@@ -70,7 +72,11 @@ class D4RLDataset:
         self._file = open_tables(self.path)
         self.assumed_limit = time_limit_of(config.task or names_of(self.path)[0])
         with damaged(self.path):
-            self.has_next = "next_observations" in self._file
+            # A table that is opened anew has forgotten its chunks.
+            self._tables = {
+                name: self._file[name] for name in (*REQUIRED, *OPTIONAL) if name in self._file
+            }
+            self.has_next = "next_observations" in self._tables
             found = episode_bounds(self._file, self.path, config.time_limit or self.assumed_limit)
         self.bounds = found.those(self._steps(found) > 0)
         self.steps = self._steps(self.bounds)
@@ -97,8 +103,8 @@ class D4RLDataset:
         for first, stop in cuts(steps, self.spec.observations.values()):
             with damaged(self.path):
                 taken = slice(start + first, start + stop)
-                actions = np.asarray(self._file["actions"][taken], np.float32)
-                rewards = np.asarray(self._file["rewards"][taken], np.float32).reshape(-1)
+                actions = np.asarray(self._tables["actions"][taken], np.float32)
+                rewards = np.asarray(self._tables["rewards"][taken], np.float32).reshape(-1)
                 observations = self._observations(start + first, start + stop, start + rows)
             last = np.arange(first, stop) == steps - 1
             yield Episode(
@@ -120,11 +126,11 @@ class D4RLDataset:
 
     def _observations(self, first: int, stop: int, end: int) -> np.ndarray:
         """Return `(T+1, state)` float32 of the steps in rows `first` to `stop`."""
-        table = self._file["observations"]
+        table = self._tables["observations"]
         if stop < end:
             return np.asarray(table[first : stop + 1], np.float32)
         found = np.asarray(table[first:stop], np.float32)
-        final = self._file["next_observations"][stop - 1] if self.has_next else found[-1]
+        final = self._tables["next_observations"][stop - 1] if self.has_next else found[-1]
         return np.concatenate((found, np.asarray(final, np.float32)[None]))
 
     def _fields(self, observations: np.ndarray) -> dict[str, np.ndarray]:
@@ -176,10 +182,10 @@ def open_tables(path: Path) -> h5py.File:
         raise VRLError(
             f"{path} is no D4RL file: it has no {', '.join(missing)}, but {', '.join(file)}."
         )
-    tables = [*REQUIRED, *(name for name in ("timeouts", "next_observations") if name in file)]
+    tables = [*REQUIRED, *(name for name in OPTIONAL if name in file)]
     rows = {name: len(file[name]) for name in tables}
     if len(set(rows.values())) > 1:
-        raise VRLError(f"{path} is damaged: its tables have different lengths, {rows}.")
+        raise DamagedDataError(f"{path} is damaged: its tables have different lengths, {rows}.")
     if file["observations"].ndim != 2 or file["actions"].ndim != 2:
         raise VRLError(
             f"{path} has observations {file['observations'].shape} and actions "

@@ -106,9 +106,7 @@ class LeRobotDataset:
             places = own[np.argsort(frames, kind="stable")]
             # Rows that lie together are a view, not a copy.
             together = len(places) and (np.diff(places) == 1).all()
-            rows = (
-                table.slice(int(places[0]), len(places)) if together else table.take(places)
-            )
+            rows = table.slice(int(places[0]), len(places)) if together else table.take(places)
         if len(rows) != place.length:
             raise DamagedDataError(
                 f"{place.data} has {len(rows)} rows of episode {place.index}, which has "
@@ -141,9 +139,7 @@ class LeRobotDataset:
         """Return whether the last step ended the task, and whether it is kept."""
         last = rows.slice(len(rows) - 1)
         ends = {
-            name: bool(matrix(last, name, path)[0, 0])
-            for name in ENDS
-            if name in rows.schema.names
+            name: bool(matrix(last, name, path)[0, 0]) for name in ENDS if name in rows.schema.names
         }
         terminated = self.config.reward == "success" or _terminated(ends)
         return terminated, terminated and self.config.terminal_observation == "repeat"

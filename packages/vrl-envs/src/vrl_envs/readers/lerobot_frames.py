@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,8 @@ class FrameStream:
         """
         before = [] if self._last is None else [self._last]
         found: np.ndarray | None = None
-        coming = (*before, *()) if count == len(before) else _chain(before, self._frames)
         row = -1
-        for row, frame in enumerate(islice(coming, count)):
+        for row, frame in enumerate(islice(chain(before, self._frames), count)):
             if found is None:
                 found = np.empty((count, *frame.shape), np.uint8)
             if frame.shape != found.shape[1:]:
@@ -48,11 +47,6 @@ class FrameStream:
             raise DamagedDataError(f"{self._where} has fewer frames than its episode.")
         self._last = found[-1].copy()
         return found
-
-
-def _chain(before: Sequence[np.ndarray], frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    yield from before
-    yield from frames
 
 
 def video_frames(

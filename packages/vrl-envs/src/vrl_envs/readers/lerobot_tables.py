@@ -72,15 +72,15 @@ class ImageColumns:
             return {name: self._batch[name][row - self._start].as_py() for name in names}
 
     def _restart(self) -> None:
-        self._coming = self._batches()
+        self._coming = _batches(*self.source)
         self._start = 0
         self._batch: Any = ()
 
-    def _batches(self) -> Iterator[Any]:
-        path, groups, names = self.source
-        with parquet.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
-            yield from file.iter_batches(ROWS_TOGETHER, row_groups=groups, columns=names)
-        raise ValueError("there are fewer images than rows")
+
+def _batches(path: Path, groups: Sequence[int], names: Sequence[str]) -> Iterator[Any]:
+    with parquet.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
+        yield from file.iter_batches(ROWS_TOGETHER, row_groups=groups, columns=names)
+    raise ValueError("there are fewer images than rows")
 
 
 def matrix(rows: Any, name: str, path: Path) -> np.ndarray:

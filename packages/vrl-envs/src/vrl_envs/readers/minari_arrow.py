@@ -53,10 +53,6 @@ class ArrowEpisodes:
             table = open_table(self._arrow, files, _row_bytes(self.parts))
             return ArrowEpisode(self._arrow, folder, table, self.parts)
 
-    def total_steps(self) -> int:
-        """Return the steps of all episodes that can be read."""
-        return sum(self[index].rows["actions"] for index in range(len(self)))
-
 
 class ArrowEpisode:
     """One folder."""
@@ -152,15 +148,16 @@ class ParquetTable:
         return self._arrow.Table.from_batches(self._kept).slice(first - self._start, stop - first)
 
     def _restart(self) -> None:
-        self._coming = self._batches()
+        self._coming = _parquet_batches(self._arrow, self._files, self._together)
         self._kept: list[Any] = []
         self._start, self._stop = 0, 0
 
-    def _batches(self) -> Iterator[Any]:
-        for path in self._files:
-            with self._arrow.parquet.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
-                yield from file.iter_batches(self._together)
-        raise ValueError("there are fewer rows than the metadata say")
+
+def _parquet_batches(arrow: Any, files: Sequence[Path], rows: int) -> Iterator[Any]:
+    for path in files:
+        with arrow.parquet.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
+            yield from file.iter_batches(rows)
+    raise ValueError("there are fewer rows than the metadata say")
 
 
 def _row_bytes(parts: Sequence[Part]) -> int:

@@ -96,19 +96,32 @@ class MinariDataset:
 
     def _compare_totals(self, *, skip_damaged: bool) -> None:
         """Raise `DamagedDataError` when there is not what the metadata count, or warn of it."""
-        counts = {"total_episodes": len(self), "total_steps": self.episodes.total_steps()}
+        counts = {"total_episodes": len(self)}
+        if "total_steps" in self.metadata:
+            counts["total_steps"] = self._steps_there(skip_damaged=skip_damaged)
         told = {name: self.metadata.get(name, count) for name, count in counts.items()}
         wrong = [f"{told[name]} {name}" for name in counts if told[name] != counts[name]]
         if not wrong:
             return
-        found = f"{counts['total_episodes']} episodes of {counts['total_steps']} steps are there"
+        there = " and ".join(f"{count} {name}" for name, count in counts.items())
         said = (
-            f"{self.path / METADATA} says {' and '.join(wrong)}; {found}. Some are missing, or the "
-            "dataset was not fully downloaded"
+            f"{self.path / METADATA} says {' and '.join(wrong)}; there are {there}. The dataset "
+            "was not fully downloaded, or a part is damaged"
         )
         if not skip_damaged:
             raise DamagedDataError(f"{said}. --dataset.skip-damaged takes those that are there.")
         warnings.warn(f"{said}.", IncompleteDataWarning, stacklevel=4)
+
+    def _steps_there(self, *, skip_damaged: bool) -> int:
+        total = 0
+        for index in range(len(self)):
+            try:
+                total += self.episodes[index].rows["actions"]
+            except DamagedDataError as error:
+                if not skip_damaged:
+                    hint = " --dataset.skip-damaged leaves such episodes out."
+                    raise DamagedDataError(f"{error}{hint}") from error
+        return total
 
     def _scaled(self, actions: np.ndarray) -> np.ndarray:
         share = (actions - self.low) / (self.high - self.low)

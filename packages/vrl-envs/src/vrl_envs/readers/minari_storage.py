@@ -56,9 +56,6 @@ class Episodes(Protocol):
     def parts(self) -> Sequence[Part]: ...
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Recorded: ...
-    def total_steps(self) -> int:
-        """Return the steps of all episodes that can be read."""
-        ...
 
 
 def open_episodes(path: Path, data_format: str, parts: Sequence[Part]) -> Episodes:
@@ -93,11 +90,6 @@ class Hdf5Episodes:
         name = f"episode_{self._numbers[index]}"
         with damaged(self._path):
             return Hdf5Episode(self._path, name, self._file[name], self.parts)
-
-    def total_steps(self) -> int:
-        """Return the steps of all episodes that can be read."""
-        groups = (self._file[f"episode_{number}"] for number in self._numbers)
-        return sum(len(group["actions"]) for group in groups if "actions" in group)
 
     def _as_stored(self, part: Part) -> Part:
         """Return a part, whose frames are JPEGs only if they are not stored as what they are."""

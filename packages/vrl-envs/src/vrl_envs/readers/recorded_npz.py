@@ -10,6 +10,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from vrl_envs.readers.vd4rl_alignment import SCALARS, row_shape
 FLAGS = ("is_first", "is_last", "is_terminal", "terminal", "success", "mask")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
     """Shape and dtype of a column."""
 
@@ -30,7 +31,7 @@ class Header:
     dtype: np.dtype[np.generic]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NpzFile:
     """What is known of a file without decompressing it."""
 
@@ -67,7 +68,14 @@ def describe_columns(
                 f"{path} has {name} of shape {columns[name].shape}; expected one number a row."
             )
     rows, reconciled = _count(path, columns, (*required, "discount"))
-    return NpzFile(path=path, rows=rows, columns=columns, reconciled=reconciled)
+    shared = _layout(tuple(columns.items()))
+    return NpzFile(path=path, rows=rows, columns=shared, reconciled=reconciled)
+
+
+@lru_cache(maxsize=64)
+def _layout(columns: tuple[tuple[str, Header], ...]) -> Mapping[str, Header]:
+    """Return columns as one object for all files that have the same: there may be many files."""
+    return dict(columns)
 
 
 def headers(path: Path) -> dict[str, Header]:

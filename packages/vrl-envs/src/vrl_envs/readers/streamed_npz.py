@@ -112,7 +112,6 @@ class StreamedNpz:
             self._streams[name] = (stream, stream.tell())
         return self._streams[name]
 
-
     def _turned(self, name: str, stream: IO[bytes]) -> tuple[IO[bytes], int]:
         """Return a column that is stored by columns as if it were stored by rows."""
         header = self.columns[name]

@@ -113,9 +113,7 @@ class TDMPC2Dataset:
 def _rows(path: Path, episode: int, first: int, stop: int) -> dict[str, np.ndarray]:
     """Read rows of an episode of each tensor. Raises `DamagedDataError`."""
     with damaged(path, SafetensorError), safe_open(path, framework="numpy") as file:
-        return {
-            name: np.asarray(file.get_slice(name)[episode, first:stop]) for name in NAMES[:3]
-        }
+        return {name: np.asarray(file.get_slice(name)[episode, first:stop]) for name in NAMES[:3]}
 
 
 def looks_like_tdmpc2(path: Path) -> bool:

@@ -32,6 +32,8 @@ from vrl_envs.readers.tdmpc2_config import TDMPC2
 from vrl_envs.readers.vd4rl_config import VD4RL
 
 FPS = 10
+NOISE = True
+"""Whether frames have noise, of which compressing them takes long."""
 BLOCK = 512
 """Rows that are made at once."""
 
@@ -53,6 +55,8 @@ def frames(start: int, rows: int, size: int) -> np.ndarray:
     images = np.zeros((rows, size, size, 3), np.uint8)
     images[..., 0] = (place + row) % 256
     images[..., 1] = (place[:, None] // 8 * 8) % 256
+    if not NOISE:
+        return images
     noisy = np.random.default_rng(start).integers(0, 16, (rows, size // 4, size, 3), np.uint8)
     images[:, : size // 4] += noisy
     return images
@@ -75,7 +79,9 @@ def write_members(path: Path, columns: dict[str, Any], images: Sequence[str], si
 
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = len(columns["action" if "action" in columns else "actions"])
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(
+        path, "w", zipfile.ZIP_DEFLATED, compresslevel=6 if NOISE else 1
+    ) as archive:
         for name, values in columns.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asarray(values))  # type: ignore[arg-type]
@@ -201,7 +207,8 @@ def write_d4rl(folder: Path, lengths: Sequence[int], size: int) -> DatasetConfig
             table = file.create_dataset(name, (rows, 111), np.float32, compression="gzip")
             for start in range(0, rows, 2**16):
                 count = min(2**16, rows - start)
-                values = np.random.default_rng(start).integers(0, 99, (count, 111))
+                high = 99 if NOISE else 1
+                values = np.random.default_rng(start).integers(0, high, (count, 111))
                 table[start : start + count] = values
         for name, values in tables.items():
             file.create_dataset(name, data=values, compression="gzip")
@@ -448,7 +455,10 @@ def write_tdmpc2(folder: Path, lengths: Sequence[int], size: int) -> DatasetConf
     """TD-MPC2's tensors, 39 numbers a state; every episode is as long as the first."""
     folder.mkdir(parents=True)
     episodes, rows = len(lengths), lengths[0]
-    shapes: dict[str, tuple[int, ...]] = {"obs": (episodes, rows, 39), "action": (episodes, rows, 6)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "obs": (episodes, rows, 39),
+        "action": (episodes, rows, 6),
+    }
     shapes["reward"] = (episodes, rows)
     header, place = {}, 0
     for name, shape in shapes.items():
