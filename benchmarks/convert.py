@@ -3,8 +3,8 @@
     python benchmarks/convert.py [--formats lompo d4rl] [--episodes 8] [--size 64] [--rounds 3]
 
 Writes episodes of 501 rows into a temporary folder, reads all their arrays by the format's own
-library alone (`numpy.load`, h5py, pyarrow and Pillow, PyAV, safetensors, memory maps), does that and
-writes their bytes into one file, and converts them as `vrl data convert` does, with one worker:
+library alone (`numpy.load`, h5py, pyarrow and Pillow, PyAV, safetensors, memory maps), does that
+and writes their bytes into one file, and converts them as `vrl data convert` does, with one worker:
 with checks, checksums, a journal and a manifest. Times are of the processor. No converter is faster
 than the second.
 """
@@ -27,7 +27,7 @@ from vrl_core.hooks import DatasetConfig
 from vrl_core.ingest import write_store
 
 sys.path.append(str(Path(__file__).parent.parent / "packages/vrl-envs/tests"))
-from format_files import FORMATS, Format  # noqa: E402 - the tests' writers of files
+from format_files import FORMATS, Format
 
 ROWS = 501
 MORE = 20

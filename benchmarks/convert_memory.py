@@ -19,16 +19,15 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from vrl_core.hooks import DatasetConfig
 from vrl_core.cli import load_registry
+from vrl_core.hooks import DatasetConfig
 from vrl_core.store import Store
 
 sys.path.append(str(Path(__file__).parent.parent / "packages/vrl-envs/tests"))
-import format_files  # noqa: E402 - the tests' writers of files
+import format_files
 
 FORMATS = format_files.FORMATS
 WIDTHS = {"d4rl": 4 * (2 * 111 + 8), "minari states": 8 * 111, "td-mpc2": 4 * 45, "relabelled": 92}

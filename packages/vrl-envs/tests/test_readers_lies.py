@@ -156,9 +156,8 @@ def minari_arrow(root: Path, how: str) -> tuple:
         columns["actions"] = pyarrow.FixedSizeListArray.from_arrays(np.zeros(6, np.float32), 2)
         rows = pyarrow.table({"observations": pixels, **columns})
         if data_format == "arrow":
-            with pyarrow.OSFile(str(place / "part-0.arrow"), "wb") as sink:
-                with pyarrow.ipc.new_file(sink, rows.schema) as writer:
-                    writer.write_table(rows)
+            with pyarrow.ipc.new_file(str(place / "part-0.arrow"), rows.schema) as writer:
+                writer.write_table(rows)
         else:
             parquet.write_table(rows, place / "part-0.parquet")
         steps = 9 if episode == 1 and how != "cut" else 2

@@ -1,5 +1,4 @@
-"""What a conversion keeps in memory does not grow with its input: neither with one huge episode nor
-with very many short ones."""
+"""Memory of conversions: neither one huge episode nor very many short ones make it grow."""
 
 import ctypes
 import tracemalloc

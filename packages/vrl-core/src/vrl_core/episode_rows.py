@@ -69,8 +69,8 @@ def _check_rows(
     if value.dtype.kind == "f" and not np.isfinite(value).all():
         place = tuple(int(axis) for axis in np.argwhere(~np.isfinite(value))[0])
         raise VRLError(
-            f"Field {name} of episode {index} is {value[place]} at step {first_step + place[0]}. NaN and "
-            "infinity are refused; mend the data or leave the episode out."
+            f"Field {name} of episode {index} is {value[place]} at step {first_step + place[0]}. "
+            "NaN and infinity are refused; mend the data or leave the episode out."
         )
 
 
@@ -80,7 +80,8 @@ def _clip_actions(actions: np.ndarray, index: int, first_step: int) -> np.ndarra
         step, number = (int(axis) for axis in np.argwhere(excess > ACTION_TOLERANCE)[0])
         raise VRLError(
             f"Field action of episode {index} is {actions[step, number]} at step "
-            f"{first_step + step} (number {number}). Actions lie in [-1, 1]; rescale them where the data is read."
+            f"{first_step + step} (number {number}). Actions lie in [-1, 1]; rescale them where "
+            "the data is read."
         )
     clipped: np.ndarray = np.clip(actions, -1, 1)
     return clipped

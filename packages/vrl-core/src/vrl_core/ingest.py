@@ -57,8 +57,8 @@ def write_store(
     """Write all episodes of a dataset into a new store and open it.
 
     `workers` processes make the episodes, by default one for each available core, and as many
-    as memory allows where they read files; one means this process. The store's bytes do not depend on it. When `folder.partial` holds the beginning of
-    the same dataset, the rest is written. Episodes that raise `DamagedDataError` are left out, with
+    as memory allows where they read files; one means this process. The store's bytes do not depend
+    on it. When `folder.partial` holds the beginning of the same dataset, the rest is written. Episodes that raise `DamagedDataError` are left out, with
     a warning, if the configuration has a true `skip_damaged`. Raises `VRLError` when the store
     exists or is being written, the unfinished one is of another configuration, data is unfit, or a
     worker dies; what was written before is kept.

@@ -35,7 +35,7 @@ class JoinedEpisodes:
                 "for each, in their order, or none to take all."
             )
         chosen = [_chosen(store, count) for store, count in zip(stores, counts, strict=True)]
-        self._stores = stores
+        self._stores: Sequence[Store] = stores
         self._store = np.repeat(np.arange(len(stores)), [len(each) for each in chosen])
         self._index = np.concatenate([np.asarray(each, np.int64) for each in chosen])
 
@@ -44,11 +44,11 @@ class JoinedEpisodes:
 
     def __getitem__(self, index: int, /) -> Episode:
         """Return episode `index`, a view of its store's files."""
-        return self._stores[self._store[index]][int(self._index[index])]
+        return self._stores[int(self._store[index])][int(self._index[index])]
 
     def pieces(self, index: int, /) -> Iterator[Episode]:
         """Yield episode `index` in pieces."""
-        return self._stores[self._store[index]].pieces(int(self._index[index]))
+        return self._stores[int(self._store[index])].pieces(int(self._index[index]))
 
 
 def joined_spec(stores: Sequence[Store]) -> DataSpec:

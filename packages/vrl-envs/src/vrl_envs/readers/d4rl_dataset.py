@@ -55,6 +55,10 @@ class Bounds:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def __getitem__(self, index: int) -> slice:
+        """Return the rows of an episode."""
+        return slice(int(self.starts[index]), int(self.stops[index]))
+
     def those(self, chosen: np.ndarray) -> Bounds:
         """Return some of the episodes."""
         return Bounds(self.starts[chosen], self.stops[chosen], self.terminated[chosen])
@@ -117,7 +121,7 @@ class D4RLDataset:
             )
 
     def _steps(self, bounds: Bounds) -> np.ndarray:
-        rows = bounds.stops - bounds.starts
+        rows: np.ndarray = bounds.stops - bounds.starts
         if self.has_next:
             return rows
         repeats = self.config.terminal_observation == "repeat"

@@ -201,7 +201,7 @@ class LeRobotDataset:
         }
         encoded = [name for name in self.cameras.values() if not self.info.is_video(name)]
         if encoded:
-            streams = tee(self._encoded(place, encoded, places), len(encoded))
+            streams = tee(self._encoded(encoded, places), len(encoded))
             found |= {
                 field: FrameStream(self._decoded(place, stream, name), str(place.data))
                 for stream, (field, name) in zip(
@@ -221,9 +221,7 @@ class LeRobotDataset:
         times = (video.start + seconds).tolist()
         return video_frames(video.path, times, fps=self.info.fps, size=self.config.size)
 
-    def _encoded(
-        self, place: EpisodePlace, names: Sequence[str], places: np.ndarray
-    ) -> Iterator[dict[str, Any]]:
+    def _encoded(self, names: Sequence[str], places: np.ndarray) -> Iterator[dict[str, Any]]:
         """Yield each row's encoded images; goes on where the episode before ended."""
         assert self._rows is not None, "rows are read before images"
         source = (*self._rows[0], tuple(names))
@@ -241,7 +239,8 @@ class LeRobotDataset:
         if self.reward:
             return matrix(rows, self.reward, place.data)[:, 0].astype(np.float32)
         last = np.arange(first, first + len(rows)) == place.length - 1
-        return (last & (self.config.reward == "success")).astype(np.float32)
+        rewards: np.ndarray = (last & (self.config.reward == "success")).astype(np.float32)
+        return rewards
 
     def _scaled(self, actions: np.ndarray, path: Path) -> np.ndarray:
         """Map the least to -1 and the largest to 1; a number that never changes to 0."""

@@ -145,7 +145,8 @@ def require_files(episodes: EpisodeList, *, skip_damaged: bool) -> None:
         return
     count, missing = 0, 0
     first: Path | None = None
-    for count, path in enumerate(episodes.files(), start=1):
+    for path in episodes.files():
+        count += 1
         if not path.is_file():
             missing, first = missing + 1, first or path
     if missing:
@@ -263,10 +264,10 @@ def action_bounds(info: Info) -> tuple[np.ndarray, np.ndarray]:
             "--dataset.actions unit"
         )
     with damaged(whole if whole.is_file() else by_episode, TypeError):
-        low, high = np.float64(np.inf), np.float64(-np.inf)
+        low, high = np.array(np.inf), np.array(-np.inf)
         for each in found:
-            low = np.minimum(low, np.asarray(each["action"]["min"], np.float64))
-            high = np.maximum(high, np.asarray(each["action"]["max"], np.float64))
+            low = np.asarray(np.minimum(low, np.asarray(each["action"]["min"], np.float64)))
+            high = np.asarray(np.maximum(high, np.asarray(each["action"]["max"], np.float64)))
     low, high = low.reshape(-1), high.reshape(-1)
     if len(low) != info.width("action") or not (np.isfinite(low) & np.isfinite(high)).all():
         raise VRLError(

@@ -1,4 +1,4 @@
-"""Frames of LeRobot's cameras, one after the other: from encoded images in tables and from videos."""
+"""Frames of LeRobot's cameras, one after the other: of images in tables, and of videos."""
 
 from __future__ import annotations
 

@@ -45,6 +45,7 @@ class ImageColumns:
 
     def __init__(self, path: Path, groups: Sequence[int], names: Sequence[str]) -> None:
         self.source = path, tuple(groups), tuple(names)
+        self._batch: Any = ()
         self._restart()
 
     def cells(self, rows: np.ndarray) -> Iterator[dict[str, Any]]:
@@ -74,7 +75,7 @@ class ImageColumns:
     def _restart(self) -> None:
         self._coming = _batches(*self.source)
         self._start = 0
-        self._batch: Any = ()
+        self._batch = ()
 
 
 def _batches(path: Path, groups: Sequence[int], names: Sequence[str]) -> Iterator[Any]:

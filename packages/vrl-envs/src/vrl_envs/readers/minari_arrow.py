@@ -102,9 +102,7 @@ class ArrowEpisode:
 class ArrowTable:
     """The rows of Arrow files, in memory maps that are closed after each reading."""
 
-    def __init__(self, arrow: Any, files: Sequence[Path], row_bytes: int) -> None:
-        import pyarrow.ipc
-
+    def __init__(self, arrow: Any, files: Sequence[Path], _: int) -> None:
         self._arrow, self._files = arrow, files
         self.total = sum(batch.num_rows for batch in self._batches())
 

@@ -316,7 +316,7 @@ def _block_rows(table: h5py.Dataset) -> int:
     """Return how many rows to decompress at once; 0 for reading exactly the rows asked for."""
     if table.chunks is None:
         return 0
-    row = math.prod(table.shape[1:]) * table.dtype.itemsize
+    row = math.prod(table.shape[1:]) * int(table.dtype.itemsize)
     return min(int(table.chunks[0]), max(1, BLOCK_BYTES // row))
 
 
@@ -377,7 +377,8 @@ def _episodes(found: Sequence[np.ndarray]) -> _Episodes:
     parts = np.concatenate([np.zeros((0, 4), np.int64), *found])
     begin = np.flatnonzero(parts[:, 3] == 0)
     end = np.append(begin[1:], len(parts))[: len(begin)]
-    all_of_them = _Episodes(*parts[:, :3].T, begin, end)
+    shard, first, stop = parts[:, :3].T
+    all_of_them = _Episodes(shard, first, stop, begin, end)
     kept = all_of_them.rows >= 2
     return replace(all_of_them, begin=begin[kept], end=end[kept])
 
