@@ -3,9 +3,11 @@
 import json
 import os
 import pickle  # noqa: TID251 - writes what the package must refuse
+import shutil
 import subprocess
 import sys
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,18 @@ from vrl_core.config import from_data
 from vrl_core.errors import VRLError
 from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
+from vrl_core.soft_actor_critic import SoftActorCriticConfig
 from vrl_core.testing import check_dataset
 from vrl_envs.adroit.behaviours import read_expert
 from vrl_envs.adroit.config import Adroit, AdroitDataset
 from vrl_envs.adroit.environment import AdroitEnvironment
 from vrl_envs.adroit.pickles import CONVERSION
 from vrl_envs.adroit.tasks import ADROIT_TASKS
+from vrl_envs.behaviours.online import OnlineRun, keep_policy
+from vrl_envs.behaviours.policy import BehaviourPolicy
+from vrl_envs.behaviours.presets import adroit_preset
+from vrl_envs.behaviours.state_replay import read_state_replay
+from vrl_envs.collection import episode_streams
 from vrl_envs.dapg_policy import DAPGPolicy
 from vrl_envs.releases import ROBOTICS
 
@@ -159,8 +167,8 @@ def test_bad_settings_are_explained():
 
 
 def test_missing_experts_are_explained(tmp_path, experts):
-    with pytest.raises(VRLError, match=r"No expert of adroit_door .*hand_dapg.*--behaviours FOLD"):
-        states(task="adroit_door", quality="medium").build()
+    with pytest.raises(VRLError, match=r"(?s)No behaviour for adroit_relocate.*hand_dapg.*FOLDER"):
+        states(task="adroit_relocate", quality="medium").build()
     with pytest.raises(VRLError, match=r"no expert .*adroit_door\.npz; the folder holds adroit_pe"):
         states(task="adroit_door", quality="expert", behaviours=experts).build()
     with pytest.raises(VRLError, match="the folder holds nothing"):
@@ -184,6 +192,71 @@ def test_experts_of_other_tasks_or_shapes_are_refused(tmp_path):
     (tmp_path / "adroit_pen.npz").write_bytes(b"no archive")
     with pytest.raises(VRLError, match="cannot be read"):
         states(quality="expert", behaviours=str(tmp_path)).build()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """Train an agent for some steps; its folder is one of behaviours."""
+    folder = tmp_path_factory.mktemp("run")
+    settings = replace(
+        adroit_preset("adroit_pen"),
+        steps=60,
+        random_steps=20,
+        batch_size=4,
+        evaluate_every=30,
+        evaluation_episodes=1,
+        environment=Adroit(observation="state", horizon=30, terminate_when_dropped=True),
+        agent=SoftActorCriticConfig(hidden_sizes=(8,)),
+    )
+    list(OnlineRun(settings, folder).run())
+    step = min((folder / "steps").glob("*.safetensors"))
+    keep_policy(step, folder, "adroit_pen", "medium")
+    return folder
+
+
+def test_own_agents_act_or_are_replayed(run):
+    own = {"behaviours": str(run), "horizon": 30, "terminate_when_dropped": True}
+    dataset = states(quality="medium_expert", **own).build()
+    assert [dataset[index].info["behaviour"] for index in range(4)] == ["medium"] * 2 + [
+        "expert"
+    ] * 2
+    policy = BehaviourPolicy.read(run / "policies" / "adroit_pen" / "expert.safetensors")
+    seed, random = episode_streams(0, 3)
+    env = Adroit(observation="state", horizon=30, terminate_when_dropped=True).build()
+    env.reset(seed=seed)
+    episode = dataset[3]
+    np.testing.assert_array_equal(episode.actions[0], policy.sample(env.state(), random))
+    assert "noise" not in episode.info
+
+    recorded, _ = read_state_replay(run / "replays" / "adroit_pen.safetensors")
+    replayed = states(quality="mixed", **own | {"episodes": None}).build()
+    assert len(replayed) == len(recorded)
+    for index in range(len(recorded)):
+        rows = recorded.rows(index)
+        np.testing.assert_array_equal(replayed[index].rewards, recorded.rewards[rows])
+        assert replayed[index].terminations[-1] == recorded.terminated[index]
+
+
+def test_a_replays_episodes_end_where_the_learners_did_though_nothing_ends_them(run):
+    whole = states(quality="mixed", episodes=None, behaviours=str(run), horizon=200).build()
+    recorded, _ = read_state_replay(run / "replays" / "adroit_pen.safetensors")
+    assert [len(whole[index].actions) for index in range(len(whole))] == recorded.lengths.tolist()
+    assert whole[0].truncations[-1]
+    assert not whole[0].terminations[-1]
+
+
+def test_noise_is_for_experts_that_have_none_of_their_own(run):
+    for name in ("noise", "medium_noise", "mixed_noise"):
+        with pytest.raises(VRLError, match=f"{name} is for DAPG's experts.*stochastic themselves"):
+            states(quality="expert", behaviours=str(run), **{name: 0.2}).build()
+
+
+def test_agents_of_another_task_are_refused(run):
+    policies = run / "policies"
+    (policies / "adroit_door").mkdir(exist_ok=True)
+    shutil.copy(policies / "adroit_pen" / "expert.safetensors", policies / "adroit_door")
+    with pytest.raises(VRLError, match=r"takes 45 state numbers and gives 24.*has 39 and 28"):
+        states(task="adroit_door", quality="expert", behaviours=str(run)).build()
 
 
 FAKE_POLICY = """

@@ -186,6 +186,7 @@ def test_shipped_behaviours_are_small_and_have_fitting_cards():
         "cheetah_run": ("expert", "medium", "medium_expert", "mixed"),
         "halfcheetah": ("expert", "medium", "medium_expert", "mixed"),
         "halfcheetah_capped": ("mixed",),
+        "hopper": ("medium", "mixed"),
         "screw_fixed": ("expert", "medium", "medium_expert", "mixed"),
         "screw_random": ("medium", "mixed"),
         "walker_walk": ("expert", "medium", "medium_expert", "mixed"),

@@ -1,11 +1,14 @@
 """Rendering: reference pixels equal dm_control's, fast ones are their own, renderers are shared."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from vrl_core.errors import VRLError
 from vrl_envs.dmc.config import DMC
-from vrl_envs.drawing.rendering import SharedRenderer
+from vrl_envs.drawing.mesh_detail import coarse_planes
+from vrl_envs.drawing.rendering import QUALITIES, SharedRenderer
 
 
 def moved_physics(task: str):
@@ -74,6 +77,41 @@ def test_fast_draws_the_same_scene_without_shadow():
     assert 1 < difference.mean() < 20
     # The sky has neither shadows nor reflections: there only facets differ.
     assert difference[:8].mean() < 1
+
+
+def test_fast_divides_a_floor_of_many_cells_less_finely():
+    physics = moved_physics("humanoid_walk")
+    model, data = physics.model.ptr, physics.data.ptr
+    sizes, images = model.geom_size.copy(), []
+    for quality in (QUALITIES["fast"], replace(QUALITIES["fast"], plane_cells=None)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(QUALITIES, "fast", quality)
+            renderer = SharedRenderer("humanoid_walk", model, 64, 0, "fast")
+        images.append(renderer.render(model, data).astype(int))
+        renderer.close()
+    np.testing.assert_array_equal(model.geom_size, sizes)
+    assert 0 < np.abs(images[0] - images[1]).max() < 16  # a shade of the floor
+    floor = model.geom("floor").id
+    with coarse_planes(model, 60):
+        assert model.geom_size[floor].tolist() == pytest.approx([100, 100, 200 / 60])
+    with coarse_planes(model, 201):  # more than any has
+        np.testing.assert_array_equal(model.geom_size, sizes)
+    physics.free()
+
+
+def test_terrain_is_drawn_as_it_is_now():
+    physics = moved_physics("quadruped_escape")
+    model, data = physics.model.ptr, physics.data.ptr
+    renderer = SharedRenderer("quadruped_escape", model, 32, -1, "fast")
+    before = renderer.render(model, data)
+    terrain = model.hfield_data.copy()
+    model.hfield_data[:] = terrain[::-1]
+    other = renderer.render(model, data)
+    assert (other != before).any()
+    model.hfield_data[:] = terrain
+    np.testing.assert_array_equal(renderer.render(model, data), before)
+    renderer.close()
+    physics.free()
 
 
 def test_model_keeps_its_settings():

@@ -5,7 +5,7 @@ Episode i depends on the configuration and i alone, as in `dmc.dataset`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec, spread
+from vrl_core.episodes import Dataset, DataSpec, Episode, FieldSpec
 from vrl_core.errors import VRLError
 from vrl_core.fingerprint import describe as settings_and_files
-from vrl_envs.behaviours.action_replay import holds_actions_alone, read_action_replay
+from vrl_envs.behaviours.action_replay import holds_actions_alone
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.shipped import behaviour_files, policy_path, replay_path
+from vrl_envs.behaviours.simulated_replay import SimulatedReplay, chosen_episodes
 from vrl_envs.behaviours.state_replay import read_environment, read_state_replay
 from vrl_envs.collection import (
     check_index,
@@ -27,7 +28,6 @@ from vrl_envs.collection import (
     run_episode,
     uniform_action,
 )
-from vrl_envs.dclaw.config import DClawDataset
 from vrl_envs.gym_mujoco.config import STANDARD_TASKS, GymMuJoCoDataset, behaviour_task
 from vrl_envs.hiv.config import HIV, HIVDataset
 from vrl_envs.qualities import qualities_in, quality_of
@@ -50,7 +50,16 @@ def open_state_dataset(config: StateDatasetConfig) -> Dataset:
     if config.quality != "mixed":
         return CollectedStates(config)
     path = replay_path(behaviour_task(config.task), config.behaviours)
-    return SimulatedReplay(config) if holds_actions_alone(path) else ReplayedStates(config)
+    return simulated(config, path) if holds_actions_alone(path) else ReplayedStates(config)
+
+
+def simulated(config: StateDatasetConfig, path: Path) -> SimulatedReplay:
+    """Return a replay's episodes, simulated again in the task asked for; raises as above."""
+    require_same_settings(config, read_environment(path))
+    environment = config.environment().build()
+    return SimulatedReplay(
+        path, environment, describe(config, *sizes_of(environment)), config.episodes
+    )
 
 
 def fingerprint(config: StateDatasetConfig) -> dict[str, Any]:
@@ -147,7 +156,7 @@ class ReplayedStates:
         self.replay, recorded = read_state_replay(path)
         if isinstance(self.settings, HIV):
             self.factor = self.settings.reward_scale / recorded_scale(path, recorded)
-        self.chosen = chosen_episodes(config, len(self.replay))
+        self.chosen = chosen_episodes(config.task, config.episodes, len(self.replay))
         require_same_settings(config, recorded)
         sizes = (self.replay.observations.shape[1], self.replay.actions.shape[1])
         self.spec = describe(config, *sizes)
@@ -174,51 +183,6 @@ class ReplayedStates:
         return task_rewards(
             self.settings, velocities, episode.actions.astype(np.float64), following
         )
-
-
-class SimulatedReplay:
-    """Episodes that an agent saw while it learnt, simulated again in the task asked for."""
-
-    def __init__(self, config: StateDatasetConfig) -> None:
-        path = replay_path(behaviour_task(config.task), config.behaviours)
-        self.replay = read_action_replay(path)
-        self.chosen = chosen_episodes(config, len(self.replay))
-        require_same_settings(config, read_environment(path))
-        self.environment: Any = config.environment().build()
-        self.spec = describe(config, *sizes_of(self.environment))
-        if self.replay.actions.shape[1] != self.spec.action_size:
-            raise VRLError(
-                f"The replay {path} has {self.replay.actions.shape[1]} numbers in an action; "
-                f"{config.task} has {self.spec.action_size}."
-            )
-
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def __getitem__(self, index: int, /) -> Episode:
-        """Simulate episode `index` of those chosen from the replay."""
-        check_index(index, len(self))
-        index = self.chosen[index]
-        info = {"replay_episode": index, "behaviour": "mixed"}
-        return self.replay.simulate(self.environment, index, info)
-
-    def close(self) -> None:
-        """Free the simulator."""
-        self.environment.close()
-
-
-def chosen_episodes(config: StateDatasetConfig | DClawDataset, available: int) -> Sequence[int]:
-    """Return which episodes of a replay are taken: all, or some spread evenly over it.
-
-    Raises `VRLError` when there are fewer than were asked for.
-    """
-    wanted = available if config.episodes is None else config.episodes
-    if wanted > available:
-        raise VRLError(
-            f"{wanted} episodes of {config.task} 'mixed' were asked for; the replay of "
-            f"{behaviour_task(config.task)} has {available}. Ask for at most {available}."
-        )
-    return spread(wanted, available)
 
 
 def require_same_settings(config: StateDatasetConfig, recorded: Mapping[str, Any]) -> None:

@@ -1,23 +1,68 @@
-"""Who acts in Adroit's data: DAPG's experts, from a folder of the user's."""
+"""Who acts in Adroit's data: VRL's own agents, or DAPG's experts from a folder of the user's."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from vrl_core.errors import VRLError
+from vrl_envs.adroit.config import AdroitDataset
 from vrl_envs.adroit.pickles import PICKLES, refuse_pickle
 from vrl_envs.adroit.tasks import find_task
+from vrl_envs.behaviours.policy import BehaviourPolicy
+from vrl_envs.behaviours.shipped import behaviour_files, policy_path
 from vrl_envs.dapg_policy import SCALES, DAPGPolicy
+from vrl_envs.qualities import qualities_in
+
+ADVICE = (
+    "DAPG published experts of all four tasks (github.com/aravindr93/hand_dapg, dapg/policies): "
+    "convert one to {task}.npz in a folder and name it with --behaviours FOLDER. {conversion}"
+)
+
+
+def has_own_agents(folder: str | None) -> bool:
+    """Whether a folder of behaviours has agents that VRL trained; VRL's own has, DAPG's has not."""
+    if folder is None:
+        return True
+    return any((Path(folder).expanduser() / part).is_dir() for part in ("policies", "replays"))
+
+
+def behaviour_paths(config: AdroitDataset) -> list[Path]:
+    """Return the files that a dataset's behaviours are read from.
+
+    Raises `VRLError` that says where to get them when they are missing.
+    """
+    if config.quality == "random":
+        return []
+    if not has_own_agents(config.behaviours):
+        return [expert_path(config.task, config.behaviours)]
+    try:
+        return behaviour_files(config.task, config.quality, config.behaviours)
+    except VRLError as error:
+        advice = ADVICE.format(task=config.task, conversion=_how_to_convert(config.task))
+        raise VRLError(f"{error} {advice}") from error
+
+
+def read_actors(config: AdroitDataset) -> dict[str, BehaviourPolicy | DAPGPolicy]:
+    """Read who acts in each quality that a dataset is made of; nobody does in `random`.
+
+    Raises `VRLError` when a behaviour is missing or of another task.
+    """
+    behaviour_paths(config)  # says what is missing
+    qualities = [each for each in qualities_in(config.quality) if each != "random"]
+    if not has_own_agents(config.behaviours):
+        return dict.fromkeys(qualities, read_expert(config.task, config.behaviours))
+    paths = {each: policy_path(config.task, each, config.behaviours) for each in qualities}
+    policies = {each: BehaviourPolicy.read(path) for each, path in paths.items()}
+    for quality, policy in policies.items():
+        check_sizes(policy, paths[quality], config.task)
+    return dict(policies)
 
 
 def expert_path(task: str, folder: str | None) -> Path:
-    """Return an expert's file. Raises `VRLError` that says where to get one when it is missing."""
+    """Return the file of DAPG's expert; raises `VRLError` that says how to get a missing one."""
     if folder is None:
-        raise VRLError(
-            f"No expert of {task} comes with VRL; qualities random and human need none. DAPG "
-            f"published some (github.com/aravindr93/hand_dapg, dapg/policies): convert one to "
-            f"{task}.npz in a folder and name it with --behaviours FOLDER. {_how_to_convert(task)}"
-        )
+        advice = ADVICE.format(task=task, conversion=_how_to_convert(task))
+        raise VRLError(f"No expert of DAPG comes with VRL. {advice}")
     path = Path(folder).expanduser() / f"{task}.npz"
     if path.is_file():
         return path
@@ -30,16 +75,22 @@ def expert_path(task: str, folder: str | None) -> Path:
 
 
 def read_expert(task: str, folder: str | None) -> DAPGPolicy:
-    """Read a task's expert. Raises `VRLError` when it is missing or of another task."""
+    """Read DAPG's expert of a task. Raises `VRLError` when it is missing or of another task."""
     path = expert_path(task, folder)
-    policy, facts = DAPGPolicy.read(path), find_task(task)
+    policy = DAPGPolicy.read(path)
+    check_sizes(policy, path, task)
+    return policy
+
+
+def check_sizes(policy: BehaviourPolicy | DAPGPolicy, path: Path, task: str) -> None:
+    """Raise `VRLError` when a policy is not of this task's sizes."""
+    facts = find_task(task)
     if (policy.observation_size, policy.action_size) != (facts.observation_size, facts.action_size):
         raise VRLError(
-            f"The expert {path} takes {policy.observation_size} state numbers and gives "
+            f"The behaviour {path} takes {policy.observation_size} state numbers and gives "
             f"{policy.action_size} actions; {task} has {facts.observation_size} and "
             f"{facts.action_size}. It is another task's."
         )
-    return policy
 
 
 def _how_to_convert(task: str) -> str:

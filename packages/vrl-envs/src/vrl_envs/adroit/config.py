@@ -134,7 +134,7 @@ def as_d4rl(task: str) -> Adroit:
 
 @dataclass(frozen=True, kw_only=True)
 class AdroitDataset(DatasetConfig):
-    """Episodes of the Adroit hand, acted by DAPG's policies or replayed from demonstrations."""
+    """Episodes of the Adroit hand: agents or DAPG's experts act, or people's are replayed."""
 
     tasks: ClassVar[tuple[str, ...]] = tuple(sorted(ADROIT_TASKS))
     qualities: ClassVar[tuple[str, ...]] = QUALITIES
@@ -142,21 +142,23 @@ class AdroitDataset(DatasetConfig):
     task: str = PEN
     """`adroit_pen`, `adroit_door`, `adroit_hammer` or `adroit_relocate`."""
     quality: str = "random"
-    """Behaviour: `random` (uniform actions), `expert` (a policy in `behaviours`), `medium` (the
-    same with noise), `medium_expert` (half the episodes of each), `mixed` (noise that falls from
-    episode to episode, in place of a learner's replay) or `human` (`demonstrations`)."""
+    """Behaviour: `random` (uniform actions), `medium`, `expert`, `medium_expert` (half the episodes
+    of each), `mixed` (what the agent saw while it learnt) or `human` (`demonstrations`). With
+    DAPG's expert `medium` is the expert with noise, and `mixed` has noise that falls from episode
+    to episode."""
     size: int = 128
     """Height and width of the image in pixels."""
     episodes: int | None = None
-    """Episodes to collect; by default 200, of `human` all demonstrations."""
+    """Episodes to collect; by default 200, of `human` and of a replay all there are."""
     seed: int = 0
     """Seed of the first states and of the noise."""
     behaviours: str | None = None
-    """Folder with experts as `<task>.npz`, such as `adroit_pen.npz`."""
+    """Folder of a training run, or one with DAPG's experts as `<task>.npz` such as
+    `adroit_pen.npz`; none means the behaviours that come with VRL."""
     noise: float = 0.0
-    """Standard deviation of the Gaussian noise on an expert's actions, which lie in [-1, 1]."""
+    """Standard deviation of the Gaussian noise on the actions of DAPG's expert, in [-1, 1]."""
     medium_noise: float | None = None
-    """The same of a medium behaviour; unless given, one at which half the episodes succeed."""
+    """The same of its medium behaviour; unless given, one at which half the episodes succeed."""
     mixed_noise: float | None = None
     """The same of the first `mixed` episode; it falls evenly to 0 in the last. Unless given, twice
     that of a medium behaviour, at which hardly an episode succeeds."""
@@ -238,16 +240,15 @@ class AdroitDataset(DatasetConfig):
             from vrl_envs.adroit.replay import AdroitDemonstrations
 
             return AdroitDemonstrations(self)
-        from vrl_envs.adroit.dataset import AdroitEpisodes
+        from vrl_envs.adroit.dataset import open_adroit
 
-        return AdroitEpisodes(self)
+        return open_adroit(self)
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return what the episodes depend on: policy or demonstrations, and the simulator too."""
         from vrl_core.fingerprint import describe
-        from vrl_envs.adroit.behaviours import expert_path
+        from vrl_envs.adroit.behaviours import behaviour_paths
 
-        files = [self.demonstrations] if self.demonstrations is not None else []
-        if self.quality not in ("human", "random"):
-            files = [expert_path(self.task, self.behaviours)]
+        people = self.demonstrations
+        files = behaviour_paths(self) if people is None else [people]
         return describe(self, files=files, packages=tuple(ROBOTICS.supported))

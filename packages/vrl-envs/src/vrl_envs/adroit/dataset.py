@@ -1,4 +1,4 @@
-"""Episodes of an Adroit task's expert, as it is or with noise on its actions, and of random ones.
+"""Episodes of an Adroit task: agents, an expert with or without noise, or nobody act them out.
 
 Episode i depends on the configuration and i alone, as in `dmc.dataset`.
 """
@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from vrl_core.episodes import DataSpec, Episode
+from vrl_core.errors import VRLError
 from vrl_core.evaluation_workers import layout_of
-from vrl_envs.adroit.behaviours import read_expert
+from vrl_envs.adroit.behaviours import behaviour_paths, has_own_agents, read_actors
 from vrl_envs.adroit.config import AdroitDataset
 from vrl_envs.adroit.environment import AdroitEnvironment
+from vrl_envs.behaviours.policy import BehaviourPolicy
+from vrl_envs.behaviours.simulated_replay import SimulatedReplay
 from vrl_envs.collection import (
     check_index,
     environment_data,
@@ -21,21 +24,46 @@ from vrl_envs.collection import (
     run_episode,
     uniform_action,
 )
+from vrl_envs.dapg_policy import DAPGPolicy
 from vrl_envs.qualities import quality_of
 from vrl_envs.releases import ROBOTICS
 
 EPISODES = 200
 
 
+def open_adroit(config: AdroitDataset) -> AdroitEpisodes | SimulatedReplay:
+    """Return the episodes of a configuration, but for those of people.
+
+    Raises `VRLError` when a behaviour is missing or does not fit, or a replay has too few episodes.
+    """
+    own = has_own_agents(config.behaviours)
+    if own:
+        refuse_noise(config)
+    if config.quality != "mixed" or not own:
+        return AdroitEpisodes(config)
+    (path,) = behaviour_paths(config)
+    environment = AdroitEnvironment(config.environment())
+    return SimulatedReplay(path, environment, describe(config, environment), config.episodes)
+
+
+def refuse_noise(config: AdroitDataset) -> None:
+    """Raise `VRLError` for noise on actions that have their own."""
+    for name in ("noise", "medium_noise", "mixed_noise"):
+        if getattr(config, name):
+            raise VRLError(
+                f"{name} is for DAPG's experts; the behaviours of "
+                f"{config.behaviours or 'VRL itself'} are stochastic themselves. Leave it out, or "
+                f"name a folder with {config.task}.npz with --behaviours FOLDER."
+            )
+
+
 class AdroitEpisodes:
-    """Episodes that an expert or nobody acts out when they are asked for."""
+    """Episodes that a behaviour or nobody acts out when they are asked for."""
 
     def __init__(self, config: AdroitDataset) -> None:
-        """Load the task. Raises `VRLError` when the expert is missing or of another task."""
+        """Load the task. Raises `VRLError` when a behaviour is missing or of another task."""
         self.config = config
-        self.expert = (
-            None if config.quality == "random" else read_expert(config.task, config.behaviours)
-        )
+        self.actors = read_actors(config)
         self.environment = AdroitEnvironment(config.environment())
         self.spec = describe(config, self.environment)
 
@@ -46,24 +74,26 @@ class AdroitEpisodes:
         """Act out episode `index`."""
         check_index(index, len(self))
         quality = quality_of(self.config.quality, len(self), index)
-        seed, noise = episode_streams(self.config.seed, index)
-        deviation = self.noise(quality, index)
+        seed, random = episode_streams(self.config.seed, index)
+        actor, noise = self.actors.get(quality), self.noise(quality, index)
 
         def act(_observation: Any) -> np.ndarray:
-            if self.expert is None:
-                return uniform_action(noise, self.spec.action_size)
-            wanted = np.clip(self.expert.action(self.environment.state()), -1.0, 1.0)
-            noisy = wanted + deviation * noise.standard_normal(len(wanted))
+            if actor is None:
+                return uniform_action(random, self.spec.action_size)
+            if isinstance(actor, BehaviourPolicy):
+                return actor.sample(self.environment.state(), random)
+            wanted = np.clip(actor.action(self.environment.state()), -1.0, 1.0)
+            noisy = wanted + noise * random.standard_normal(len(wanted))
             clipped: np.ndarray = np.clip(noisy, -1.0, 1.0).astype(np.float32)
             return clipped
 
         info: dict[str, Any] = {"seed": seed, "behaviour": quality}
-        if quality != "random":
-            info["noise"] = deviation
+        if isinstance(actor, DAPGPolicy):
+            info["noise"] = noise
         return run_episode(self.environment, seed, act, info)
 
     def noise(self, quality: str, index: int) -> float:
-        """Return the standard deviation of the noise in an episode of this behaviour."""
+        """Return the standard deviation of the noise on DAPG's expert in an episode."""
         falling = 1 - index / (len(self) - 1) if quality == "mixed" else 1.0
         return falling * self.config.noise_of(quality)
 

@@ -1,4 +1,4 @@
-"""Train behaviours of state tasks online: soft actor-critic on Gymnasium's tasks, HIV and D'Claw.
+"""Train behaviours of state tasks online: soft actor-critic on states, one episode at a time.
 
 MOPO's and D4RL's buffers are what such an agent saw while it learnt (MOPO, Sections 5.1, 5.2 and
 Appendix F). The run's folder is laid out as a folder of behaviours is, so
@@ -25,6 +25,7 @@ from vrl_core.errors import VRLError
 from vrl_core.hooks import EnvironmentConfig
 from vrl_core.interruption import Interruption
 from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig, StateBatch
+from vrl_envs.adroit.config import Adroit
 from vrl_envs.behaviours.action_replay import episode_seed
 from vrl_envs.behaviours.run_record import check_training, forget_after, record_settings
 from vrl_envs.behaviours.state_replay import (
@@ -47,8 +48,8 @@ class OnlineTraining:
     """How one behaviour agent is trained; the file beside the policies records it."""
 
     task: str
-    """A task of Gymnasium's MuJoCo ones or MOPO's, `hiv`, or one of D'Claw's."""
-    environment: GymMuJoCo | HIV | DClaw
+    """A task of Gymnasium's MuJoCo ones or MOPO's, `hiv`, or one of D'Claw's or Adroit's."""
+    environment: GymMuJoCo | HIV | DClaw | Adroit
     """The environment's settings."""
     steps: int = 1_000_000
     """Agent steps in all; the last episode is finished."""
@@ -272,11 +273,11 @@ class OnlineRun:
         return record
 
 
-def longest_episode(environment: GymMuJoCo | HIV | DClaw) -> int:
+def longest_episode(environment: GymMuJoCo | HIV | DClaw | Adroit) -> int:
     """Return after how many steps an episode is cut off at the latest."""
     if isinstance(environment, HIV):
         return environment.days
-    return environment.horizon if isinstance(environment, DClaw) else EPISODE_STEPS
+    return EPISODE_STEPS if isinstance(environment, GymMuJoCo) else environment.horizon
 
 
 def one_episode(replay: StateReplay, index: int) -> StateReplay:

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from vrl_core.errors import unknown_name
 from vrl_core.soft_actor_critic import SoftActorCriticConfig
+from vrl_envs.adroit.config import Adroit
+from vrl_envs.adroit.tasks import ADROIT_TASKS, PEN, find_task
 from vrl_envs.behaviours.online import OnlineTraining
 from vrl_envs.behaviours.training import BehaviourTraining
 from vrl_envs.dclaw.config import BEHAVIOUR_TASKS as DCLAW_TASKS
-from vrl_envs.dclaw.config import DClaw
+from vrl_envs.dclaw.config import DClaw, Direction
 from vrl_envs.gym_mujoco.config import STANDARD_TASKS, GymMuJoCo
 from vrl_envs.gym_mujoco.config import TASKS as GYM_TASKS
 from vrl_envs.hiv.config import HIV, HIV_TASK
@@ -137,25 +139,36 @@ def online_preset(task: str, name: str) -> OnlineTraining:
     tasks of other rewards (Section 5.2), and 200,000 elsewhere, as D4RL's largest; `expert`
     goes on to a million everywhere. Raises `VRLError` for another preset or task.
     """
-    if name not in ("mixed", "expert"):
-        raise unknown_name(f"training preset of {task}", name, ("mixed", "expert"))
+    names = ("mixed", "expert", *(DIRECTIONS if task == "screw_random" else ()))
+    if name not in names:
+        raise unknown_name(f"training preset of {task}", name, names)
     if task in DCLAW_TASKS:
-        return dclaw_preset(task)
+        return dclaw_preset(task, name)
+    if task in ADROIT_TASKS:
+        return adroit_preset(task)
     if task == HIV_TASK:
         environment: GymMuJoCo | HIV = HIV(reward_scale=HIV_REWARD_SCALE)
     elif task in GYM_TASKS:
         environment = GymMuJoCo(task=task)
     else:
-        raise unknown_name("state task", task, (*GYM_TASKS, HIV_TASK, *DCLAW_TASKS))
+        raise unknown_name("state task", task, (*GYM_TASKS, HIV_TASK, *DCLAW_TASKS, *ADROIT_TASKS))
     short = name == "mixed" and (task in STANDARD_TASKS or task == HIV_TASK)
     return OnlineTraining(task=task, environment=environment, steps=200_000 if short else 1_000_000)
 
 
-def dclaw_preset(task: str) -> OnlineTraining:
-    """Return the settings that D'Claw's behaviours are trained with, medium and expert alike."""
+DIRECTIONS: tuple[Direction, Direction] = ("forward", "backward")
+"""Presets of `screw_random` whose agent only ever turns the valve one way."""
+
+
+def dclaw_preset(task: str, name: str = "mixed") -> OnlineTraining:
+    """Return the settings that D'Claw's behaviours are trained with, medium and expert alike.
+
+    `forward` and `backward` train the teachers of the expert of `screw_random` (`imitation`).
+    """
+    direction: Direction = next((each for each in DIRECTIONS if each == name), "either")
     return OnlineTraining(
         task=task,
-        environment=DClaw(task=task, observation="state"),
+        environment=DClaw(task=task, observation="state", direction=direction),
         steps=40_000 if task == "screw_fixed" else 150_000,
         random_steps=2_000,
         batch_size=128,
@@ -164,5 +177,30 @@ def dclaw_preset(task: str) -> OnlineTraining:
         reward_scale=0.1,
         agent=SoftActorCriticConfig(
             learning_rate=5e-4, target_entropy=-12.0, critic_layer_norm=True
+        ),
+    )
+
+
+def adroit_preset(task: str) -> OnlineTraining:
+    """Return the settings that Adroit's behaviours are trained with, medium and expert alike.
+
+    The pen's episodes end when it is dropped: a learner's first ones would else be nine tenths a
+    pen lying on the table.
+    """
+    environment = Adroit(task=task, observation="state", terminate_when_dropped=task == PEN)
+    return OnlineTraining(
+        task=task,
+        environment=environment,
+        steps=300_000,
+        random_steps=2_000,
+        batch_size=256,
+        evaluate_every=10_000,
+        evaluation_episodes=10,
+        reward_scale=0.05,
+        agent=SoftActorCriticConfig(
+            discount=0.98,
+            initial_temperature=0.1,
+            target_entropy=-0.5 * find_task(task).action_size,
+            critic_layer_norm=True,
         ),
     )

@@ -9,12 +9,13 @@ import difflib
 from pathlib import Path
 
 from vrl_core.errors import VRLError
+from vrl_envs.adroit.tasks import ADROIT_TASKS
 from vrl_envs.dclaw.config import BEHAVIOUR_TASKS as DCLAW_TASKS
 from vrl_envs.gym_mujoco.config import TASKS as GYM_TASKS
 from vrl_envs.hiv.config import HIV_TASK
 from vrl_envs.qualities import qualities_in
 
-STATE_TASKS = (*GYM_TASKS, HIV_TASK, *DCLAW_TASKS)
+STATE_TASKS = (*GYM_TASKS, HIV_TASK, *DCLAW_TASKS, *ADROIT_TASKS)
 SHIPPED = Path(__file__).parent
 """Folder of the behaviours that come with this package."""
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from vrl_core.errors import VRLError
 from vrl_core.hooks import EnvironmentConfig
+from vrl_envs.adroit.config import Adroit
+from vrl_envs.adroit.tasks import ADROIT_TASKS
 from vrl_envs.behaviours.action_replay import (
     ActionReplay,
     episode_seeds,
@@ -113,7 +115,11 @@ def require_same_episodes(environment: Any, replay: StateReplay, packed: ActionR
 
 def environment_of(training: Mapping[str, Any]) -> EnvironmentConfig:
     """Return the settings of the environment that a run was trained in."""
-    kinds: dict[str, type[EnvironmentConfig]] = {HIV_TASK: HIV, **dict.fromkeys(DCLAW_TASKS, DClaw)}
+    kinds: dict[str, type[EnvironmentConfig]] = {
+        HIV_TASK: HIV,
+        **dict.fromkeys(DCLAW_TASKS, DClaw),
+        **dict.fromkeys(ADROIT_TASKS, Adroit),
+    }
     return kinds.get(str(training["task"]), GymMuJoCo)(**training["environment"])
 
 

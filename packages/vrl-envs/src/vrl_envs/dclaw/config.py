@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import gymnasium
 
     from vrl_core.episodes import Dataset
+
+Direction = Literal["either", "forward", "backward"]
 
 TASKS = ("screw_fixed", "screw_random", "screw_random_dynamics")
 """ROBEL's three variants of the screw task."""
@@ -51,6 +53,9 @@ class DClaw(EnvironmentConfig):
     """Height and width of the image in pixels."""
     horizon: int = ROBEL_HORIZON
     """Steps of an episode, each of 0.1 s."""
+    direction: Direction = "either"
+    """Which way the mark of a random task turns: either, as ROBEL's do, or only the way of
+    `screw_fixed`, or only the other."""
     camera: str = "oblique"
     """`oblique` (claw, valve and mark from the side and above), or one of the model's own:
     `targeting` (from afar) and `object_target` (down on the valve, without the fingers)."""
@@ -71,6 +76,11 @@ class DClaw(EnvironmentConfig):
             raise unknown_name("D'Claw task", self.task, TASKS)
         if self.camera not in CAMERAS:
             raise unknown_name("D'Claw camera", self.camera, CAMERAS)
+        check_choice("direction", self.direction, ("either", "forward", "backward"))
+        if self.direction == "backward" and self.task == "screw_fixed":
+            raise VRLError(
+                "screw_fixed turns forward. With direction backward the task is screw_random."
+            )
         check_at_least("size", self.size, 1)
         check_at_least("horizon", self.horizon, 1)
         check_choice("rendering", self.rendering, ("reference", "fast"))

@@ -14,9 +14,9 @@ import numpy as np
 from vrl_core.episodes import DataSpec, Episode
 from vrl_core.errors import VRLError
 from vrl_core.evaluation_workers import layout_of
-from vrl_envs.behaviours.action_replay import read_or_pack_actions
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.shipped import policy_path, replay_path
+from vrl_envs.behaviours.simulated_replay import SimulatedReplay
 from vrl_envs.collection import (
     check_index,
     environment_data,
@@ -27,16 +27,19 @@ from vrl_envs.collection import (
 from vrl_envs.dclaw.config import DEFAULT_EPISODES, DClawDataset, behaviour_task
 from vrl_envs.dclaw.environment import STATE_SIZE, DClawEnvironment
 from vrl_envs.qualities import qualities_in, quality_of
-from vrl_envs.state_dataset import chosen_episodes
 
 
-def open_dclaw(config: DClawDataset) -> DClawEpisodes | DClawReplay:
+def open_dclaw(config: DClawDataset) -> DClawEpisodes | SimulatedReplay:
     """Return the episodes of a configuration.
 
     Raises `VRLError` when behaviour or model is missing or does not fit, or a replay has too few
     episodes.
     """
-    return DClawReplay(config) if config.quality == "mixed" else DClawEpisodes(config)
+    if config.quality != "mixed":
+        return DClawEpisodes(config)
+    path = replay_path(config.task, config.behaviours)
+    environment = DClawEnvironment(config.environment())
+    return SimulatedReplay(path, environment, describe(config, environment), config.episodes)
 
 
 class DClawEpisodes:
@@ -69,36 +72,6 @@ class DClawEpisodes:
             return policy.sample(self.environment.state(), noise)
 
         return run_episode(self.environment, seed, act, {"seed": seed, "behaviour": quality})
-
-    def close(self) -> None:
-        """Free the simulator and its renderer."""
-        self.environment.close()
-
-
-class DClawReplay:
-    """Episodes that an agent saw while it learnt, simulated again from its actions."""
-
-    def __init__(self, config: DClawDataset) -> None:
-        path = replay_path(config.task, config.behaviours)
-        self.replay = read_or_pack_actions(path)
-        self.chosen = chosen_episodes(config, len(self.replay))
-        self.environment = DClawEnvironment(config.environment())
-        self.spec = describe(config, self.environment)
-        if self.replay.actions.shape[1] != self.spec.action_size:
-            raise VRLError(
-                f"The replay {path} has {self.replay.actions.shape[1]} numbers in an action; "
-                f"{config.task} has {self.spec.action_size}."
-            )
-
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def __getitem__(self, index: int, /) -> Episode:
-        """Simulate episode `index` of those chosen from the replay."""
-        check_index(index, len(self))
-        index = self.chosen[index]
-        info = {"replay_episode": index, "behaviour": "mixed"}
-        return self.replay.simulate(self.environment, index, info)
 
     def close(self) -> None:
         """Free the simulator and its renderer."""

@@ -73,6 +73,8 @@ class DClawEnvironment(gymnasium.Env[Any, np.ndarray]):
         if self.config.task != "screw_fixed":
             self.wanted = float(self.np_random.uniform(-math.pi, math.pi))
             self.rate = float(self.np_random.uniform(-LARGEST_RATE, LARGEST_RATE))
+            if self.config.direction != "either":
+                self.rate = abs(self.rate) * (1 if self.config.direction == "forward" else -1)
         if self._dynamics is not None:
             self._dynamics.draw(self.np_random)
         self.simulation.turn_mark(self.wanted)

@@ -18,7 +18,7 @@ import numpy as np
 
 from vrl_core.errors import VRLError
 from vrl_envs.drawing.graphics import check_chosen_backend, choose_backend, require_backend
-from vrl_envs.drawing.mesh_detail import coarse_meshes
+from vrl_envs.drawing.mesh_detail import coarse_meshes, coarse_planes
 
 choose_backend()
 check_chosen_backend()
@@ -44,6 +44,8 @@ class RenderQuality:
     """Facets along a round body; None is the model's own, 16 by default."""
     quads: int | None = None
     """Rectangles along a box's or a plane's side; None is the model's own, 4 by default."""
+    plane_cells: int | None = None
+    """Cells along each side of a plane with many; None is as many as the model says, up to 200."""
     mesh_detail: float = 0.0
     """Metres; of meshes with many triangles, those within cubes of this size are not drawn."""
 
@@ -57,6 +59,7 @@ QUALITIES = {
         slices=14,
         stacks=8,
         quads=1,
+        plane_cells=60,
         mesh_detail=0.004,
     ),
 }
@@ -120,6 +123,7 @@ class SceneRenderer:
         self._gl = _drawing_context()(max_width=size, max_height=size)
         with (
             coarse_meshes(model, detail),
+            coarse_planes(model, settings.plane_cells),
             _settings_of(model, size, settings),
             self._gl.make_current() as gl,
         ):
@@ -131,6 +135,7 @@ class SceneRenderer:
         self._camera = _camera(model, camera)
         self._rectangle = mujoco.MjrRect(0, 0, size, size)
         self._pixels = np.empty((size, size, 3), np.uint8)
+        self._terrain: np.ndarray = model.hfield_data.copy()
         hidden_matter = settings.shadows or settings.reflections
         self._culling = None if hidden_matter else MeshCulling(model)
         # At exit too the context must go before the OpenGL library does.
@@ -159,8 +164,10 @@ class SceneRenderer:
             gl.call(mujoco.mjr_uploadTexture, model, self._context, texture)
 
     def _draw(self, model: Any) -> None:
-        for field in range(model.nhfield):  # terrain differs between episodes
-            mujoco.mjr_uploadHField(model, self._context, field)
+        if not np.array_equal(model.hfield_data, self._terrain):  # differs between episodes
+            for field in range(model.nhfield):
+                mujoco.mjr_uploadHField(model, self._context, field)
+            self._terrain = model.hfield_data.copy()
         mujoco.mjr_render(self._rectangle, self._scene, self._context)
         mujoco.mjr_readPixels(self._pixels, None, self._rectangle, self._context)
 
