@@ -27,6 +27,7 @@ from vrl_core.hooks import DatasetConfig
 from vrl_core.store import Store
 
 sys.path.append(str(Path(__file__).parent.parent / "packages/vrl-envs/tests"))
+import format_columns
 import format_files
 
 FORMATS = format_files.FORMATS
@@ -54,7 +55,7 @@ def main() -> None:
     parser.add_argument("--shape", choices=("many", "one"), default="many")
     parser.add_argument("--workers", type=int)
     options = parser.parse_args()
-    format_files.NOISE = False
+    format_columns.NOISE = False
     table = Table()
     for name in ("format", "MB converted", "largest process, MB", "together, MB"):
         table.add_column(name, justify="right" if table.columns else "left")

@@ -6,7 +6,6 @@ that reads them, and what its libraries need to read the same bytes by themselve
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,14 @@ from typing import Any
 import h5py
 import numpy as np
 
+import format_columns
+from format_columns import actions, blocks, frames
+from format_lerobot import (
+    load_parquet,
+    load_video,
+    write_lerobot_images,
+    write_lerobot_video,
+)
 from vrl_core.episodes import DataSpec, Episode, FieldSpec
 from vrl_core.hooks import DatasetConfig
 from vrl_core.store import Store
@@ -24,18 +31,11 @@ from vrl_core.store_writer import StoreWriter
 from vrl_envs.gym_mujoco.relabelling_config import Relabelled
 from vrl_envs.readers.d4rl_config import D4RL
 from vrl_envs.readers.d5rl_config import D5RL
-from vrl_envs.readers.lerobot_config import LeRobot
 from vrl_envs.readers.lompo_config import LOMPO
 from vrl_envs.readers.minari_config import Minari
 from vrl_envs.readers.ogbench_config import OGBenchFiles
 from vrl_envs.readers.tdmpc2_config import TDMPC2
 from vrl_envs.readers.vd4rl_config import VD4RL
-
-FPS = 10
-NOISE = True
-"""Whether frames have noise, of which compressing them takes long."""
-BLOCK = 512
-"""Rows that are made at once."""
 
 
 @dataclass(frozen=True)
@@ -49,30 +49,6 @@ class Format:
     images: bool = True
 
 
-def frames(start: int, rows: int, size: int) -> np.ndarray:
-    """Return frames that compress as simulators' do: flat areas, a gradient, a little noise."""
-    row, place = start + np.arange(rows)[:, None, None], np.arange(size)
-    images = np.zeros((rows, size, size, 3), np.uint8)
-    images[..., 0] = (place + row) % 256
-    images[..., 1] = (place[:, None] // 8 * 8) % 256
-    if not NOISE:
-        return images
-    noisy = np.random.default_rng(start).integers(0, 16, (rows, size // 4, size, 3), np.uint8)
-    images[:, : size // 4] += noisy
-    return images
-
-
-def actions(rows: int, width: int) -> np.ndarray:
-    """Return actions `(rows, width)` in [-1, 1]."""
-    return np.random.default_rng(rows).uniform(-1, 1, (rows, width)).astype(np.float32)
-
-
-def blocks(rows: int) -> Iterator[tuple[int, int]]:
-    """Yield first row and number of rows of what is made at once."""
-    for start in range(0, rows, BLOCK):
-        yield start, min(BLOCK, rows - start)
-
-
 def write_members(path: Path, columns: dict[str, Any], images: Sequence[str], size: int) -> None:
     """Write a compressed `.npz` whose columns of images are streamed into it."""
     import zipfile
@@ -80,7 +56,7 @@ def write_members(path: Path, columns: dict[str, Any], images: Sequence[str], si
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = len(columns["action" if "action" in columns else "actions"])
     with zipfile.ZipFile(
-        path, "w", zipfile.ZIP_DEFLATED, compresslevel=6 if NOISE else 1
+        path, "w", zipfile.ZIP_DEFLATED, compresslevel=6 if format_columns.NOISE else 1
     ) as archive:
         for name, values in columns.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -207,7 +183,7 @@ def write_d4rl(folder: Path, lengths: Sequence[int], size: int) -> DatasetConfig
             table = file.create_dataset(name, (rows, 111), np.float32, compression="gzip")
             for start in range(0, rows, 2**16):
                 count = min(2**16, rows - start)
-                high = 99 if NOISE else 1
+                high = 99 if format_columns.NOISE else 1
                 values = np.random.default_rng(start).integers(0, high, (count, 111))
                 table[start : start + count] = values
         for name, values in tables.items():
@@ -302,153 +278,6 @@ def write_minari_arrow(folder: Path, lengths: Sequence[int], size: int) -> Datas
         assert writer is not None
         writer.close()
     return Minari(path=str(path))
-
-
-def load_parquet(folder: Path) -> Iterator[np.ndarray]:
-    """Read all Parquet files by pyarrow, and decode images in them."""
-    from pyarrow import parquet
-
-    for path in sorted(folder.rglob("*.parquet")):
-        if "episodes" in str(path.relative_to(folder)):
-            continue
-        file = parquet.ParquetFile(path)
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group)
-            for name in table.column_names:
-                if name.startswith("observation.images"):
-                    yield from decoded(table[name].to_pylist())
-                elif name == "observations":
-                    yield table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-
-
-def decoded(cells: Sequence[Any]) -> Iterator[np.ndarray]:
-    """Decode images of a table."""
-    from PIL import Image
-
-    for cell in cells:
-        yield np.asarray(Image.open(io.BytesIO(cell["bytes"])))
-
-
-def lerobot_folder(folder: Path, kind: str, size: int) -> Path:
-    """Begin a LeRobot dataset of one camera."""
-    path = folder / "push"
-    (path / "meta/episodes/chunk-000").mkdir(parents=True)
-    (path / "data/chunk-000").mkdir(parents=True)
-    numbers = {"observation.state": 7, "action": 7, "next.reward": 1, "timestamp": 1}
-    features = {k: {"dtype": "float32", "shape": [n]} for k, n in numbers.items()}
-    features["observation.images.top"] = {"dtype": kind, "shape": [size, size, 3]}
-    info = {
-        "codebase_version": "v3.0",
-        "fps": FPS,
-        "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
-        "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
-        "features": features,
-    }
-    (path / "meta/info.json").write_text(json.dumps(info))
-    bounds = {"action": {"min": [-1.0] * 7, "max": [1.0] * 7}}
-    (path / "meta/stats.json").write_text(json.dumps(bounds))
-    return path
-
-
-def lerobot_rows(episode: int, rows: int) -> dict[str, Any]:
-    """Return an episode's columns."""
-    row = np.arange(rows)
-    return {
-        "observation.state": list(actions(rows, 7)),
-        "action": list(actions(rows, 7)),
-        "next.reward": np.zeros(rows, np.float32),
-        "timestamp": (row / FPS).astype(np.float32),
-        "frame_index": row,
-        "episode_index": np.full(rows, episode),
-    }
-
-
-def list_lerobot(path: Path, lengths: Sequence[int], video: bool) -> None:
-    """Write the list of episodes, all of which lie in the first files."""
-    from pyarrow import Table, parquet
-
-    starts = np.cumsum([0, *lengths[:-1]]) / FPS
-    listed: list[dict[str, Any]] = []
-    for episode, rows in enumerate(lengths):
-        line = {"episode_index": episode, "length": rows, "tasks": ["push"]}
-        places = ["data", *(["videos/observation.images.top"] if video else [])]
-        line |= {f"{each}/{key}_index": 0 for each in places for key in ("chunk", "file")}
-        if video:
-            line["videos/observation.images.top/from_timestamp"] = float(starts[episode])
-        listed.append(line)
-    parquet.write_table(
-        Table.from_pylist(listed), path / "meta/episodes/chunk-000/file-000.parquet"
-    )
-
-
-def write_lerobot_video(folder: Path, lengths: Sequence[int], size: int) -> DatasetConfig:
-    """LeRobot 3.0 with one video of all episodes."""
-    import av
-    import pyarrow
-    from pyarrow import parquet
-
-    path = lerobot_folder(folder, "video", size)
-    list_lerobot(path, lengths, video=True)
-    writer = None
-    for episode, rows in enumerate(lengths):
-        table = pyarrow.table(lerobot_rows(episode, rows))
-        writer = writer or parquet.ParquetWriter(
-            path / "data/chunk-000/file-000.parquet", table.schema
-        )
-        writer.write_table(table)
-    assert writer is not None
-    writer.close()
-    video = path / "videos/observation.images.top/chunk-000/file-000.mp4"
-    video.parent.mkdir(parents=True)
-    with av.open(str(video), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS)
-        stream.width = stream.height = size
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"g": "10", "preset": "ultrafast"}
-        for start, count in blocks(sum(lengths)):
-            for image in frames(start, count, size):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
-    return LeRobot(path=str(path))
-
-
-def load_video(folder: Path) -> Iterator[np.ndarray]:
-    """Decode videos by PyAV, and read the tables."""
-    import av
-
-    for path in sorted(folder.rglob("*.mp4")):
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1
-            for frame in container.decode(stream):
-                yield frame.to_ndarray(format="rgb24")
-    yield from load_parquet(folder)
-
-
-def write_lerobot_images(folder: Path, lengths: Sequence[int], size: int) -> DatasetConfig:
-    """LeRobot 3.0 with PNGs in its tables, a group of rows an episode."""
-    import pyarrow
-    from PIL import Image
-    from pyarrow import parquet
-
-    path = lerobot_folder(folder, "image", size)
-    list_lerobot(path, lengths, video=False)
-    writer = None
-    for episode, rows in enumerate(lengths):
-        columns = lerobot_rows(episode, rows)
-        cells = []
-        for start, count in blocks(rows):
-            for image in frames(start, count, size):
-                stream = io.BytesIO()
-                Image.fromarray(image).save(stream, "png", compress_level=1)
-                cells.append({"bytes": stream.getvalue(), "path": None})
-        table = pyarrow.table({**columns, "observation.images.top": cells})
-        target = path / "data/chunk-000/file-000.parquet"
-        writer = writer or parquet.ParquetWriter(target, table.schema)
-        writer.write_table(table, row_group_size=rows)
-    assert writer is not None
-    writer.close()
-    return LeRobot(path=str(path))
 
 
 def write_tdmpc2(folder: Path, lengths: Sequence[int], size: int) -> DatasetConfig:

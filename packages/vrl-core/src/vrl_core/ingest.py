@@ -58,10 +58,11 @@ def write_store(
 
     `workers` processes make the episodes, by default one for each available core, and as many
     as memory allows where they read files; one means this process. The store's bytes do not depend
-    on it. When `folder.partial` holds the beginning of the same dataset, the rest is written. Episodes that raise `DamagedDataError` are left out, with
-    a warning, if the configuration has a true `skip_damaged`. Raises `VRLError` when the store
-    exists or is being written, the unfinished one is of another configuration, data is unfit, or a
-    worker dies; what was written before is kept.
+    on it. When `folder.partial` holds the beginning of the same dataset, the rest is written.
+    Episodes that raise `DamagedDataError` are left out, with a warning, if the configuration has a
+    true `skip_damaged`. Raises `VRLError` when the store exists or is being written, the unfinished
+    one is of another configuration, data is unfit, or a worker dies; what was written before is
+    kept.
     """
     if workers is not None and workers < 1:
         raise VRLError(f"--workers {workers} makes no episodes; it is at least 1.")

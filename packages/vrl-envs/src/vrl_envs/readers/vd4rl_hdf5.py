@@ -316,8 +316,9 @@ def _block_rows(table: h5py.Dataset) -> int:
     """Return how many rows to decompress at once; 0 for reading exactly the rows asked for."""
     if table.chunks is None:
         return 0
-    row = math.prod(table.shape[1:]) * int(table.dtype.itemsize)
-    return min(int(table.chunks[0]), max(1, BLOCK_BYTES // row))
+    row = int(math.prod(table.shape[1:])) * int(table.dtype.itemsize)
+    rows: int = min(int(table.chunks[0]), max(1, BLOCK_BYTES // row))
+    return rows
 
 
 def _require_same_rows(shards: Sequence[_Shard]) -> None:
