@@ -91,7 +91,7 @@ def test_help_is_there(words, tmp_path):
         (("plugins", "--jsn"), 1, "Did you mean --json?"),
         (("data", "stats", "--jsn", "x"), 1, "--json"),
         (("data", "check", "none"), 1, "none"),
-        (("data", "tasks", "nothing"), 1, "All of them: vrl data tasks"),
+        (("data", "tasks", "nothing"), 1, "all of them: vrl data tasks"),
         (("gallery", "--stps", "3"), 1, "Did you mean --steps?"),
     ],
 )

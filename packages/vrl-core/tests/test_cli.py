@@ -142,7 +142,10 @@ def test_training_help_lists_algorithms_and_examples(capsys):
     ("words", "message"),
     [
         (["--resume", "nowhere"], "There is no run in nowhere"),
-        (["bc", "--resume", "x", "--seed", "3"], "takes nothing else, such as bc --seed 3"),
+        (
+            ["bc", "--resume", "x", "--seed", "3"],
+            "way, and not bc --seed 3. For",
+        ),
     ],
 )
 def test_resuming_takes_a_run_and_nothing_else(words, message, capsys):

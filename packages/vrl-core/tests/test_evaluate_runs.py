@@ -14,6 +14,7 @@ from vrl_core.errors import VRLError
 from vrl_core.evaluate_runs import (
     EvaluationRequest,
     evaluate_run,
+    overrides_name,
     parse_overrides,
 )
 from vrl_core.evaluation_tables import tables
@@ -155,6 +156,32 @@ def test_what_cannot_be_evaluated_is_refused(run: Path, override: str, words: st
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(VRLError, match=r"not a run's folder: it has no config\.yaml"):
         vrl_evaluate(tmp_path)
+
+
+def test_where_files_lie_makes_no_other_environment(run: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    vrl_evaluate(run, "--episodes", 4, "--environment", "assets=models", "--json")
+    final = read_run(run).final
+    assert final is not None
+    assert final.source == "evaluations/step_00000028-seed0-4episodes.json"
+    data = json.loads((run / final.source).read_text())
+    assert data["environment"]["assets"] == str(tmp_path / "models")
+    assert data["overrides"] == {}
+
+
+def test_evaluations_of_changed_environments_have_names_of_their_own(run: Path) -> None:
+    words = ["rendering=" + "reference", "--allow-mismatch", "--episodes", 1, "--video", 1]
+    vrl_evaluate(run, "--environment", *words)
+    names = [path.name for path in (run / "videos").iterdir()]
+    assert names == ["step_00000028-seed0-episode0-rendering=reference.mp4"]
+    assert overrides_name({}) == ""
+    assert overrides_name({"camera": 1, "scale": 0.5}) == "-camera=1-scale=0.5"
+    long = {"folder": "/a/place" + "/deep" * 80, "task": "größe"}
+    others = [{"folder": "/a"}, {"folder": "_a"}, {"folder": long["folder"] + "x"}, long]
+    found = [overrides_name(overrides) for overrides in others]
+    assert len(set(found)) == len(found)
+    assert all(name.isascii() and "/" not in name and len(name) < 80 for name in found)
+    assert found[0].startswith("-folder=_a-")
 
 
 def test_override_values_are_those_of_yaml() -> None:

@@ -16,6 +16,7 @@ LIGHT = (
     "run_config",
     "flags",
     "command_flags",
+    "recorded_environment",
     "arguments",
     "config_paths",
     "fingerprint",

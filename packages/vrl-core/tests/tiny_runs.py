@@ -33,8 +33,8 @@ def run_config(store: str | Path, algorithm: object = None, **changes) -> RunCon
     return RunConfig(**{**settings, **changes})
 
 
-def train_tiny(config: RunConfig, folder: Path, *, resume: bool = False):
-    return train(config, registry=registry(), folder=folder, resume=resume)
+def train_tiny(config: RunConfig, folder: Path, *, resume: bool = False, steps=None):
+    return train(config, registry=registry(), folder=folder, resume=resume, steps=steps)
 
 
 def logged(folder: Path, name: str = "metrics") -> list[dict]:

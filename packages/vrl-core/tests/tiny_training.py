@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import gymnasium
@@ -26,8 +27,22 @@ class TinyConfig(AlgorithmConfig):
     return_steps: int = 2
     precision: str = "auto"
 
+    falls: bool = False
+    """Whether something is said to depend on `steps`."""
+
+    def schedule(self):
+        return "The rate falls" if self.falls else ""
+
     def build(self, spec, device):
         return Tiny(self, spec, device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoNumbersConfig(TinyConfig):
+    model_steps: int = 8
+
+    def build(self, spec, device):
+        return Tiny(replace(self, first_steps=self.model_steps), spec, device)
 
 
 class Tiny:
@@ -138,6 +153,8 @@ class CountingEnvironmentConfig(EnvironmentConfig):
     action_size: int = 2
     rendering: str = "fast"
     interrupts: bool = False
+    assets: Path | None = None
+    shape: str = "round"
 
     def build(self):
         return CountingEnvironment(self)
@@ -196,7 +213,7 @@ class Faulty(Callback):
 
 @hookimpl
 def vrl_algorithms():
-    return {"tiny": TinyConfig}
+    return {"tiny": TinyConfig, "two-numbers": TwoNumbersConfig}
 
 
 @hookimpl

@@ -118,8 +118,9 @@ def test_random_actions_are_uniform_and_need_no_policy():
 
 
 def test_an_episode_depends_on_configuration_and_index_alone(experts):
-    settings = {"episodes": 2, "horizon": 3, "behaviours": experts}
-    check_dataset(states(quality="mixed", **settings), episodes=2, spawn=False)
+    settings = {"episodes": 2, "horizon": 3}
+    mixed = states(quality="mixed", **settings, behaviours=experts)
+    check_dataset(mixed, episodes=2, spawn=False)
     pictures = {**settings, "observation": "both", "size": 16}
     check_dataset(states(quality="random", **pictures), episodes=2, spawn=False)
 
@@ -246,9 +247,13 @@ def test_a_replays_episodes_end_where_the_learners_did_though_nothing_ends_them(
 
 
 def test_noise_is_for_experts_that_have_none_of_their_own(run):
-    for name in ("noise", "medium_noise", "mixed_noise"):
+    for name, quality in (
+        ("noise", "expert"),
+        ("medium_noise", "medium"),
+        ("mixed_noise", "mixed"),
+    ):
         with pytest.raises(VRLError, match=f"{name} is for DAPG's experts.*stochastic themselves"):
-            states(quality="expert", behaviours=str(run), **{name: 0.2}).build()
+            states(quality=quality, behaviours=str(run), **{name: 0.2}).build()
 
 
 def test_agents_of_another_task_are_refused(run):

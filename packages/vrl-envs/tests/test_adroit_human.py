@@ -193,8 +193,12 @@ def test_settings_that_do_not_belong_together_are_explained(tmp_path):
             {"quality": "human", "demonstrations": tmp_path, "action_repeat": 2},
             "leave action_repeat at 1",
         ),
-        ({"replay": "state"}, "Did you mean 'states'"),
-        ({"tolerance": -1.0}, "tolerance is -1"),
+        ({"replay": "states"}, "replay states would change nothing.* only human"),
+        (
+            {"quality": "human", "demonstrations": tmp_path, "replay": "state"},
+            "Did you mean 'states'",
+        ),
+        ({"quality": "human", "demonstrations": tmp_path, "tolerance": -1.0}, "it must be at"),
     ]:
         with pytest.raises(VRLError, match=message):
             AdroitDataset(**settings)

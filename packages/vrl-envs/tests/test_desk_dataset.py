@@ -88,7 +88,7 @@ def test_bad_settings_are_explained():
         ({"quality": "explortion"}, "Did you mean 'exploration'"),
         ({"quality": "medium_expert", "episodes": 1}, "it must be at least 2"),
         ({"interest": 1.5}, "interest is 1.5; it is a share"),
-        ({"medium_noise": -1}, "medium_noise is -1"),
+        ({"quality": "medium", "medium_noise": -1.0}, "medium_noise is -1"),
         ({"task": "drawer"}, "Known: drawer_closing_stand_in"),
     ):
         with pytest.raises(VRLError, match=message):

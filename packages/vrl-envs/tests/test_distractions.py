@@ -194,7 +194,7 @@ def test_equal_environments_have_equal_settings(tmp_path):
     assert DMC(distraction="hard", distraction_parts="camera+background") == DMC(
         distraction="high", distraction_parts="background+camera"
     )
-    assert DMC(distraction_draw="fresh", video_folder=tmp_path) == DMC()
+    assert DMC(distraction_draw="fresh") == DMC()
     config = DMC(distraction="low", distraction_background="videos", video_folder=tmp_path)
     assert from_data("environments", to_data(config, REGISTRY), REGISTRY) == config
 

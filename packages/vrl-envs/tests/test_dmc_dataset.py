@@ -18,7 +18,9 @@ from vrl_envs.qualities import belongs_to_share
 
 def tiny(folder, **settings):
     # An action repeat of 50 makes episodes of 20 steps.
-    defaults = {"size": 8, "episodes": 4, "action_repeat": 50, "behaviours": str(folder)}
+    defaults = {"size": 8, "episodes": 4, "action_repeat": 50}
+    if settings.get("quality") != "random":
+        defaults["behaviours"] = str(folder)
     return DMCDataset(**{**defaults, **settings})
 
 

@@ -96,3 +96,11 @@ def test_plugin_imports_nothing_heavy() -> None:
 def test_settings_are_finite(name, value):
     with pytest.raises(VRLError, match=f"{name} must be a finite number, not {value}"):
         DrQBCConfig(**{name: value})
+
+
+def test_a_falling_rate_is_a_schedule_over_all_updates():
+    assert BCConfig().schedule() == ""
+    assert CQLConfig.presets()["small"].schedule() == (
+        "The learning rate falls from 0.001 to 1e-05 over `steps`"
+    )
+    assert DrQBCConfig(final_learning_rate=1e-4).schedule() == ""  # it stays where it is

@@ -21,15 +21,34 @@ class DamagedDataError(VRLError):
     """
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> VRLError:
+LISTED_NAMES = 30
+"""Names up to which an error lists all."""
+NEAREST_NAMES = 8
+"""Names that it lists of more."""
+
+
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], hint: str = "", *, listed_by: str = ""
+) -> VRLError:
     """Build the error for a name that does not exist: nearest match, all names, what to do next.
 
-    `kind` is the singular noun ("algorithm"); `hint` is appended as its own sentence.
+    `kind` is the singular noun ("algorithm"); `hint` is appended as its own sentence. Of many names
+    it says how many there are, the nearest, and the command that they are `listed_by`.
     """
     names = sorted(known)
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     parts = [f"There is no {kind} named {name!r}."]
     if nearest:
         parts.append(f"Did you mean {nearest[0]!r}?")
-    parts.append(f"Known: {', '.join(names) if names else 'none'}.")
+    parts.append(f"Known: {known_names(names, name, listed_by)}.")
     return VRLError(" ".join([*parts, hint] if hint else parts))
+
+
+def known_names(names: Iterable[str], near: str = "", listed_by: str = "") -> str:
+    """Word which names there are: all in order, or of many the nearest to one, if it is given."""
+    every = sorted(names)
+    if len(every) <= LISTED_NAMES:
+        return ", ".join(every) or "none"
+    nearest = difflib.get_close_matches(near, every, n=NEAREST_NAMES, cutoff=0.0) if near else every
+    command = f" (all of them: {listed_by})" if listed_by else ""
+    return f"{len(every)}, such as {', '.join(nearest[:NEAREST_NAMES])}{command}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vrl_core.agreement import check_identity, check_layout, differences
 from vrl_core.atomic import write_text
 from vrl_core.config import from_data, to_data
+from vrl_core.config_paths import with_absolute_paths
 from vrl_core.errors import VRLError
 from vrl_core.evaluate import LANES, Evaluation, EvaluationPool
 from vrl_core.evaluation_tables import print_results, result_row_of
@@ -24,6 +27,9 @@ from vrl_core.video import write_gif, write_video
 if TYPE_CHECKING:
     from vrl_core.registry import Registry
     from vrl_core.run_folder import Restored
+
+LONGEST_NAME = 60
+"""Letters of a file's name for what was changed of an environment; files have 255 bytes at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +58,7 @@ class RunResult:
     step: int
     environment: EnvironmentConfig
     overrides: Mapping[str, Any]
+    """Settings of the environment that the request changed, but for places of files."""
     differences: Mapping[str, Any]
     """Settings of the environment that are not the data's, overrides among them."""
     evaluation: Evaluation
@@ -97,7 +104,7 @@ def _evaluate_and_keep(
     result = evaluate_run(folder, request, registry)
     results.append(result)
     yield write_result(result, request, registry)
-    yield from _videos(folder, result.step, result.evaluation, request)
+    yield from _videos(folder, result, request)
 
 
 def _said(failures: Sequence[str], runs: int) -> str:
@@ -116,6 +123,12 @@ def evaluate_run(folder: Path, request: EvaluationRequest, registry: Registry) -
     overrides = parse_overrides(request.overrides)
     environment = evaluation_environment(restored, overrides, registry)
     found = differences(restored.spec, environment, registry)
+    changed = {
+        key: value
+        for key, value in overrides.items()
+        # Where files lie on this machine is no other environment, unless the data says where.
+        if key in found or not isinstance(getattr(environment, key, None), Path)
+    }
     if not request.allow_mismatch:
         check_identity(restored.spec, environment, registry)
     lanes = max(1, min(LANES, request.episodes))
@@ -136,8 +149,8 @@ def evaluate_run(folder: Path, request: EvaluationRequest, registry: Registry) -
         run=run,
         step=restored.step,
         environment=environment,
-        overrides=overrides,
-        differences={name: mine for name, (_, mine) in found.items()} | overrides,
+        overrides=changed,
+        differences={name: mine for name, (_, mine) in found.items()} | changed,
         evaluation=evaluation,
     )
 
@@ -171,7 +184,7 @@ def evaluation_environment(
     environment: EnvironmentConfig = from_data(
         "environments", {**(data or {}), **overrides}, registry
     )
-    return environment
+    return with_absolute_paths(environment)
 
 
 @contextmanager
@@ -191,23 +204,21 @@ def _progress(title: str, episodes: int) -> Iterator[Callable[[int], None] | Non
         )
 
 
-def _videos(
-    folder: Path, step: int, evaluation: Evaluation, request: EvaluationRequest
-) -> Iterator[Path]:
-    for episode, frames in enumerate(evaluation.frames):
-        name = f"step_{step:08d}-seed{request.seed}-episode{episode}"
+def _videos(folder: Path, result: RunResult, request: EvaluationRequest) -> Iterator[Path]:
+    changed, rate = overrides_name(result.overrides), result.evaluation.frames_per_second
+    for episode, frames in enumerate(result.evaluation.frames):
+        name = f"step_{result.step:08d}-seed{request.seed}-episode{episode}{changed}"
         path = folder / "videos" / f"{name}.mp4"
-        yield write_video(frames, path, evaluation.frames_per_second)
+        yield write_video(frames, path, rate)
         if request.gif:
-            yield write_gif(frames, path.with_suffix(".gif"), evaluation.frames_per_second)
+            yield write_gif(frames, path.with_name(f"{name}.gif"), rate)
 
 
 def write_result(result: RunResult, request: EvaluationRequest, registry: Registry) -> Path:
     """Write a run's result to its folder, whole or not at all, and return the file."""
     name = f"step_{result.step:08d}-seed{request.seed}-{request.episodes}episodes"
-    changed = "".join(f"-{key}={value}" for key, value in result.overrides.items())
-    safe = "".join(letter if letter.isalnum() or letter in "_-=." else "_" for letter in changed)
-    path = result.run.folder / EVALUATIONS / f"{name}{safe}.json"
+    changed = overrides_name(result.overrides)
+    path = result.run.folder / EVALUATIONS / f"{name}{changed}.json"
     try:
         path.parent.mkdir(exist_ok=True)
         text = json.dumps(_data(result, request, registry), indent=2)
@@ -215,6 +226,20 @@ def write_result(result: RunResult, request: EvaluationRequest, registry: Regist
     except OSError as error:
         raise VRLError(f"The evaluation cannot be written to {path}: {error.strerror}.") from error
     return path
+
+
+def overrides_name(overrides: Mapping[str, Any]) -> str:
+    """Return the part of a file's name that tells overrides from others: `-rendering=reference`.
+
+    What is long, or has letters that no file's name should have, is cut and ends in a number of
+    its own.
+    """
+    said = "".join(f"-{key}={value}" for key, value in overrides.items())
+    safe = re.sub(r"[^A-Za-z0-9_.=-]", "_", said)
+    if safe == said and len(said) <= LONGEST_NAME:
+        return said
+    digest = hashlib.sha256(said.encode()).hexdigest()[:8]
+    return f"{safe[:LONGEST_NAME]}-{digest}"
 
 
 def _data(result: RunResult, request: EvaluationRequest, registry: Registry) -> dict[str, Any]:

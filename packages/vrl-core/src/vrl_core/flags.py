@@ -27,6 +27,14 @@ from vrl_core.plugin_choices import (
     plugin_fields,
     settable_fields,
 )
+from vrl_core.recorded_environment import (
+    AS_RECORDED,
+    check_flags,
+    overlays,
+    recorded_environment,
+    without_choice,
+    without_environment,
+)
 from vrl_core.registry import Registry
 from vrl_core.run_config import RunConfig
 
@@ -36,7 +44,9 @@ DEFAULT_CALLBACKS = ("tensorboard",)
 
 @dataclass(frozen=True, kw_only=True)
 class AsRecorded:
-    """The environment the data was recorded in."""
+    """The environment the data was recorded in. Flags such as `--environment.assets FOLDER` change
+    a setting of it; those that the environment has are shown with its name: environment:NAME.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +102,29 @@ def parse_run(request: Request, registry: Registry) -> RunConfig:
     data = _file_data(request, registry)
     algorithm = _algorithm(request, data, registry)
     defaults = _defaults(data, registry, request.file)
+    if not (request.wants_help or "dataset" in defaults):
+        _require_data(request.words, algorithm, registry)
+    words = request.words
+    configured = defaults.get("environment") is not None
+    if not request.wants_help and overlays(words, configured=configured):
+        fields = _choice_fields(algorithm)
+        run = _parse_words(without_environment(words, fields), algorithm, defaults, registry)
+        defaults["environment"] = recorded_environment(run.dataset, registry)
+        check_flags(words, defaults["environment"], registry)
+        words = tuple(without_choice(words))
+    return _parse_words(words, algorithm, defaults, registry)
+
+
+def _parse_words(
+    words: Sequence[str],
+    algorithm: AlgorithmConfig,
+    defaults: Mapping[str, Any],
+    registry: Registry,
+) -> RunConfig:
     tree = _Tree(registry)
     flags = tree.flags_class(algorithm, defaults)
-    words = tree.chosen_first(request.words, algorithm, flags)
-    if not (request.wants_help or "dataset" in defaults):
-        _require_data(words, algorithm, registry)
-    parsed = _parse(flags, algorithm, words, registry)
+    ordered = tree.chosen_first(words, algorithm, flags)
+    parsed = _parse(flags, algorithm, ordered, registry)
     return _run_config(parsed, algorithm, defaults, registry)
 
 
@@ -205,6 +232,12 @@ def _callbacks(
         raise VRLError(f"A callback needs settings: {error}. {advice}") from error
 
 
+def _choice_fields(algorithm: AlgorithmConfig) -> dict[str, str]:
+    """Return the kind of plugin of each field that a word such as `dataset:dmc` may choose."""
+    kinds = plugin_fields(type(algorithm))
+    return kinds | {"dataset": "datasets", "environment": "environments"}
+
+
 class _Tree:
     """Builds the dataclass that tyro parses: `RunConfig` with concrete plugins in its fields."""
 
@@ -243,11 +276,10 @@ class _Tree:
 
         Raises `VRLError` with the nearest match for a name that does not exist.
         """
-        kinds = plugin_fields(type(algorithm))
-        kinds |= {"dataset": "datasets", "environment": "environments"}
+        kinds = _choice_fields(algorithm)
         hints = typing.get_type_hints(flags)
         hints |= typing.get_type_hints(hints["algorithm"])
-        special = {"environment": "as-recorded"}
+        special = {"environment": AS_RECORDED}
         return chosen_first(words, kinds, hints, self._registry, special)
 
     def _with_choices(self, algorithm: AlgorithmConfig) -> Any:
@@ -261,7 +293,7 @@ class _Tree:
         return flags_dataclass(type(algorithm), fields)(**values)
 
     def _environment(self, default: Any) -> tuple[Any, Any]:
-        extra = {"as-recorded": AsRecorded}
+        extra = {AS_RECORDED: AsRecorded}
         return choice("environments", default or AsRecorded(), self._registry, extra)
 
     def _callback_names(self, defaults: Mapping[str, Any]) -> tuple[str, ...]:

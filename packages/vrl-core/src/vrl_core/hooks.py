@@ -59,6 +59,13 @@ class AlgorithmConfig:
         """Return named settings, such as `paper`, `reference-code` and `small`."""
         return {cls.default_preset: cls()}
 
+    def schedule(self) -> str:
+        """Say what depends on the number of updates in all, such as a falling rate, if anything.
+
+        A run that is given more of them is not one that had them from the beginning, then.
+        """
+        return ""
+
     def build(self, spec: DataSpec, device: torch.device) -> Algorithm:
         """Create the algorithm for data of this `spec` on this device.
 

@@ -2,7 +2,8 @@
 
     config.yaml          the run's configuration; its presence makes the folder a run
     run.json             {"seed", "steps", "finished", "time", "command", "versions", "plugins",
-                          "git", "source", "hardware", "dataset": {..., "spec"}, "resumed"}
+                          "git", "source", "hardware", "dataset": {..., "spec"}, "resumed",
+                          "extensions"}
     metrics.jsonl        {"step", "phase", "seconds", "updates_per_second", "<phase>/<metric>"...}
     evaluations.jsonl    {"step", "phase", "seconds", "return_mean", "return_std", "score",
                           "returns", "lengths", "successes", "seeds"}; score may be null
@@ -17,7 +18,7 @@ from __future__ import annotations
 import fcntl
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count
@@ -32,6 +33,7 @@ from vrl_core.checkpoint import DamagedCheckpointError, checkpoints, load_checkp
 from vrl_core.config import from_data, load_yaml, save_yaml, to_data
 from vrl_core.episodes import DataSpec
 from vrl_core.errors import VRLError
+from vrl_core.extension import EXTENSIONS, reopen
 from vrl_core.json_lines import JsonLines
 from vrl_core.preparation import with_precision
 from vrl_core.protocols import Algorithm
@@ -117,14 +119,24 @@ class RunFolder:
         self._write_facts(
             {"format": FORMAT, "seed": config.seed, "finished": False, **facts, "resumed": []}
         )
+        self.save_config(config, registry)
+
+    def save_config(self, config: RunConfig, registry: Registry) -> None:
+        """Write the configuration. Raises `VRLError` when it cannot be written."""
         try:
             save_yaml(self.path / CONFIG, to_data(config, registry))
         except OSError as error:
             raise unwritable(self.path, error) from error
 
-    def go_on(self, state: TrainingState, facts: Mapping[str, Any]) -> None:
+    def go_on(
+        self,
+        state: TrainingState,
+        facts: Mapping[str, Any],
+        extend: Callable[[], list[dict[str, Any]]] = list,
+    ) -> None:
         """Put `state` where the newest whole checkpoint left it, and forget what was logged later.
 
+        `extend` may then change how long it goes on, and returns what `run.json` is to say of it.
         Without a checkpoint the run begins again. Raises `VRLError` when the data is not what the
         run began with, or all checkpoints are damaged.
         """
@@ -144,6 +156,11 @@ class RunFolder:
         found = self.newest_checkpoint(set_aside=True)
         if found is not None:
             state.load_state_dict(found[1])
+        reopen(state, known.get(EXTENSIONS, ()))
+        if records := extend():
+            total = sum(phase.steps for phase in state.phases)
+            extensions = [*known.get(EXTENSIONS, ()), *records]
+            known |= {"steps": total, "finished": False, EXTENSIONS: extensions}
         here = {name: value for name, value in facts.items() if name != "dataset"}
         resumed = [*known.get("resumed", []), {"step": state.step, **here}]
         self._write_facts({**known, "resumed": resumed})

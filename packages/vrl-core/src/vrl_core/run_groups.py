@@ -39,8 +39,17 @@ def data_identity(run: RunRecord) -> str:
 
 
 def settings(run: RunRecord) -> dict[str, Any]:
-    """Return the settings that tell a run from others, flat: `algorithm.bc_weight`."""
-    return _flat({key: run.config[key] for key in TELLING if run.config.get(key) is not None})
+    """Return the settings that tell a run from others, flat: `algorithm.bc_weight`.
+
+    A run that was given more updates is another one where a schedule depends on their number.
+    """
+    told = {key: run.config[key] for key in TELLING if run.config.get(key) is not None}
+    extended = [
+        f"{record['from']} to {record['to']} after {record['step']}"
+        for record in run.facts.get("extensions", ())
+        if record.get("schedule")
+    ]
+    return _flat(told | ({"extended": ", ".join(extended)} if extended else {}))
 
 
 def told_apart(groups: Iterable[Mapping[str, Any]]) -> list[list[str]]:

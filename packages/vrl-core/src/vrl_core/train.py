@@ -8,7 +8,7 @@ the same tensors and the same metrics.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from vrl_core.device import (
     seed_everything,
     use_free_cores,
 )
+from vrl_core.extension import extend, with_steps
 from vrl_core.interruption import Interruption
 from vrl_core.preparation import (
     has_precision,
@@ -43,14 +44,21 @@ from vrl_core.training_state import TrainingState, phase_seed
 
 
 def train(
-    config: RunConfig, *, registry: Registry, folder: Path, resume: bool = False
+    config: RunConfig,
+    *,
+    registry: Registry,
+    folder: Path,
+    resume: bool = False,
+    steps: Mapping[str, int] | None = None,
 ) -> RunFolder:
     """Train in `folder` until the last phase ends, and return the folder.
 
     `resume` goes on from the newest whole checkpoint there; `config` is then the folder's own
-    (`run_folder.load_config`). Raises `VRLError` for bad settings, data, metrics or folders, and
+    (`run_folder.load_config`), and `steps` are other numbers of updates, by setting
+    (`extension.py`). Raises `VRLError` for bad settings, data, metrics or folders, and
     `KeyboardInterrupt` when it is asked to stop; a checkpoint is written before.
     """
+    before, config = config, with_steps(config, steps or {})
     device = choose_device(config.device)
     use_free_cores()
     with ExitStack() as stack:
@@ -69,7 +77,9 @@ def train(
         total = sum(phase.steps for phase in state.phases)
         facts = {**circumstances(registry, device), "dataset": describe_data(store)}
         if resume:
-            run.go_on(state, facts)
+            run.go_on(state, facts, lambda: extend(state, before, config, steps or {}))
+            if config != before:
+                run.save_config(config, registry)
         else:
             run.begin(config, registry, {"steps": total, **facts})
         callbacks = CallbackList.build(config.callbacks)
@@ -80,6 +90,9 @@ def train(
         recorder = Recorder(
             config, run, state, callbacks, progress, interruption, evaluator, replay
         )
+        if state.finished:
+            more = f"More of them: vrl train --resume {run.path} --steps N"
+            progress.say(f"The run has done all its {state.step} updates. {more}")
         try:
             recorder.catch_up()
             while not state.finished:

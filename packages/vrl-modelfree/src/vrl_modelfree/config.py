@@ -115,6 +115,15 @@ class PixelConfig(AlgorithmConfig):
         if min(*self.encoder_channels, *self.encoder_strides) < 1:
             raise VRLError("encoder_channels and encoder_strides must be at least 1.")
 
+    def schedule(self) -> str:
+        """Return that the learning rate falls over all updates, if it does."""
+        if self.final_learning_rate in (None, self.learning_rate):
+            return ""
+        return (
+            f"The learning rate falls from {self.learning_rate:g} to {self.final_learning_rate:g} "
+            "over `steps`"
+        )
+
     @classmethod
     def presets(cls) -> Mapping[str, Self]:
         """Return `paper`, `reference-code` and `small`."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
 
-from vrl_core.errors import VRLError, unknown_name
+from vrl_core.errors import VRLError, known_names, unknown_name
 
 if TYPE_CHECKING:
     from vrl_core.episodes import DataSpec
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from vrl_core.registry import Registry
     from vrl_core.store import Store
 
+LISTED_BY = "vrl data tasks"
+"""Command that lists all tasks."""
 COUNTED_FILES = 10_000
 """Files of a folder that are counted to say what is in it."""
 Workers = Annotated[int | None, tyro.conf.arg(help="Processes; by default one for each core.")]
@@ -76,9 +78,10 @@ def _collector(words: Sequence[str], registry: Registry) -> type[DatasetConfig]:
     if task is None:
         if any(word in ("-h", "--help") for word in words):
             return collectors[0]
-        raise VRLError(f"Say which task with --task. Known: {', '.join(sorted(tasks))}.")
+        known = known_names(tasks, listed_by=LISTED_BY)
+        raise VRLError(f"Say which task with --task. Known: {known}.")
     if task not in tasks:
-        raise unknown_name("task", task, tasks)
+        raise unknown_name("task", task, tasks, listed_by=LISTED_BY)
     return tasks[task]
 
 

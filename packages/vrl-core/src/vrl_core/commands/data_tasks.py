@@ -31,8 +31,8 @@ def tasks(words: Sequence[str], registry: Registry) -> int:
     found = collectable(registry, given.words)
     if not found:
         known = [name for each in collectable(registry, ()) for name in each["tasks"]]
-        hint = "All of them: vrl data tasks"
-        raise unknown_name("task to collect", " ".join(given.words), known, hint)
+        said = " ".join(given.words)
+        raise unknown_name("task to collect", said, known, listed_by="vrl data tasks")
     if given.json:
         print(json_format.dumps(found, indent=2))
     else:

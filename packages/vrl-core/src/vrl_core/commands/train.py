@@ -21,6 +21,7 @@ USAGE = (
     ("vrl train ALGORITHM dataset:NAME --dataset.FIELD VALUE [flags]", "or from any dataset"),
     ("vrl train --config FILE.yaml [flags]", "a file, with flags on top"),
     ("vrl train --resume RUN", "go on with a run that was interrupted"),
+    ("vrl train --resume RUN --steps N", "or to N updates instead of those it began with"),
     ("vrl train ALGORITHM --help", "every flag of an algorithm"),
 )
 EXAMPLES = (
@@ -36,8 +37,9 @@ def main(arguments: Sequence[str], registry: Registry) -> int:
     if request.wants_help and request.algorithm is None and request.file is None:
         print_help(registry)
         return 0
+    steps: dict[str, int] = {}
     if request.resume is not None:
-        config, folder = _to_resume(request, registry)
+        config, folder, steps = _to_resume(request, registry)
     else:
         config = parse_run(request, registry)
         folder = config.output or default_folder(config, registry)
@@ -47,29 +49,53 @@ def main(arguments: Sequence[str], registry: Registry) -> int:
     from vrl_core.train import train
 
     print(f"run: {folder}", file=sys.stderr)
-    train(config, registry=registry, folder=folder, resume=request.resume is not None)
+    resume = request.resume is not None
+    train(config, registry=registry, folder=folder, resume=resume, steps=steps)
     print(f"Finished. See: vrl evaluate {folder}, vrl report {folder}", file=sys.stderr)
     return 0
 
 
-def _to_resume(request: Request, registry: Registry) -> tuple[RunConfig, Path]:
-    """Return the configuration and folder of the run to go on with.
+def _to_resume(request: Request, registry: Registry) -> tuple[RunConfig, Path, dict[str, int]]:
+    """Return configuration and folder of the run to go on with, and its new numbers of updates.
 
     Raises `VRLError` for further words, which would make it another run.
     """
     assert request.resume is not None
+    steps, words = split_steps(request.words)
     others = [w for w in (request.algorithm, request.preset, request.file) if w is not None]
-    if others or request.words:
-        said = " ".join(str(word) for word in (*others, *request.words))
+    if others or words:
+        said = " ".join(str(word) for word in (*others, *words))
         raise VRLError(
-            f"--resume goes on with a run as it was begun and takes nothing else, such as {said}. "
+            "--resume goes on with a run as it was begun and takes nothing else but how far: "
+            f"--steps N, or --<phase>-steps N of the phase under way, and not {said}. "
             "For a run with other settings: vrl train --config "
             f"{request.resume / 'config.yaml'} --output FOLDER [flags]"
         )
     file = request.resume / "config.yaml"
     if not file.is_file():
         raise VRLError(f"There is no run in {request.resume}: it holds no config.yaml.")
-    return load_config(file, registry), request.resume
+    return load_config(file, registry), request.resume, steps
+
+
+def split_steps(words: Sequence[str]) -> tuple[dict[str, int], list[str]]:
+    """Take out `--steps N` and `--<phase>-steps N`; return the numbers by setting, and the rest.
+
+    Raises `VRLError` for what is no whole number.
+    """
+    steps: dict[str, int] = {}
+    rest: list[str] = []
+    remaining = iter(words)
+    for word in remaining:
+        flag, equals, value = word.partition("=")
+        name = flag.removeprefix("--").replace("-", "_")
+        if not (flag.startswith("--") and re.fullmatch(r"(\w+_)?steps", name)):
+            rest.append(word)
+            continue
+        number = value if equals else next(remaining, "")
+        if not number.isdecimal():
+            raise VRLError(f"{flag} needs a whole number of updates, not {number or 'nothing'}.")
+        steps[name] = int(number)
+    return steps, rest
 
 
 def default_folder(config: RunConfig, registry: Registry) -> Path:

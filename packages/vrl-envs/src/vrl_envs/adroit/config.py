@@ -17,6 +17,8 @@ from vrl_envs.adroit.tasks import (
     default_noise,
     find_task,
 )
+from vrl_envs.drawing.revision import drawing_versions
+from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.qualities import qualities_in
 from vrl_envs.releases import ROBOTICS
 from vrl_envs.scores import adroit_references
@@ -31,6 +33,15 @@ Reward = Literal["dense", "d4rl", "sparse"]
 Replay = Literal["auto", "actions", "states"]
 
 QUALITIES = ("random", "mixed", "medium", "medium_expert", "expert", "human")
+SETTINGS_OF = {
+    "behaviours": ("mixed", "medium", "expert"),
+    "noise": ("expert",),
+    "medium_noise": ("mixed", "medium"),
+    "mixed_noise": ("mixed",),
+    "replay": ("human",),
+    "tolerance": ("human",),
+}
+"""Behaviours that each setting is one of."""
 HORIZON = 200
 """Steps of an episode; LOMPO names none."""
 TOLERANCE = 0.025
@@ -60,8 +71,8 @@ class Adroit(EnvironmentConfig):
     from the object where the library adds it (the same for the pen); `sparse`: 10 when the goal is
     there, else -0.1."""
     rendering: Rendering = "reference"
-    """`reference` draws as MuJoCo does unless told; `fast` leaves out multisampling, shadows and
-    reflections."""
+    """`reference` draws as MuJoCo does unless told; `fast` leaves out multisampling, shadows,
+    reflections and, of fine meshes, what is smaller than 8 mm."""
     observation: Observation = "both"
     """An image, the library's state vector, or a dictionary of the image and, as state, the joint
     angles of hand and arm."""
@@ -170,8 +181,8 @@ class AdroitDataset(DatasetConfig):
     tolerance: float = TOLERANCE
     """Largest mean distance, radians and metres, of replayed from recorded observations."""
     rendering: Rendering = "fast"
-    """`fast` leaves out multisampling, shadows and reflections; `reference` draws as MuJoCo does
-    unless told, several times more slowly."""
+    """`fast` leaves out multisampling, shadows, reflections and what is small on fine meshes;
+    `reference` draws as MuJoCo does unless told, several times more slowly."""
     camera: str = "vil_camera"
     """Camera, as in the environment."""
     action_repeat: int = 1
@@ -190,6 +201,7 @@ class AdroitDataset(DatasetConfig):
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality of the Adroit hand", quality, QUALITIES)
+        refuse_idle(self, SETTINGS_OF)
         self.environment()
         for name in ("noise", "medium_noise", "mixed_noise", "tolerance", "seed"):
             check_at_least(name, getattr(self, name) or 0, 0)
@@ -251,4 +263,6 @@ class AdroitDataset(DatasetConfig):
 
         people = self.demonstrations
         files = behaviour_paths(self) if people is None else [people]
-        return describe(self, files=files, packages=tuple(ROBOTICS.supported))
+        return drawing_versions(self) | describe(
+            self, files=files, packages=tuple(ROBOTICS.supported)
+        )

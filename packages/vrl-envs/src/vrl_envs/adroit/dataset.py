@@ -25,6 +25,7 @@ from vrl_envs.collection import (
     uniform_action,
 )
 from vrl_envs.dapg_policy import DAPGPolicy
+from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.qualities import quality_of
 from vrl_envs.releases import ROBOTICS
 
@@ -116,5 +117,5 @@ def describe(config: AdroitDataset, environment: AdroitEnvironment) -> DataSpec:
         seed=None if config.quality == "human" else config.seed,
         source="VRL",
         licence="unknown" if config.quality == "human" else "MIT",
-        versions=ROBOTICS.versions(),
+        versions=ROBOTICS.versions() | drawing_versions(config),
     )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
+from vrl_envs.drawing.revision import drawing_versions
+from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.qualities import qualities_in
 from vrl_envs.settings import QUALITY_ALIASES, Observation, Rendering, check_at_least, check_choice
 
@@ -60,8 +62,8 @@ class DClaw(EnvironmentConfig):
     """`oblique` (claw, valve and mark from the side and above), or one of the model's own:
     `targeting` (from afar) and `object_target` (down on the valve, without the fingers)."""
     rendering: Rendering = "reference"
-    """`reference` draws as MuJoCo does unless told; `fast` leaves out multisampling, shadows and
-    reflections."""
+    """`reference` draws as MuJoCo does unless told; `fast` leaves out multisampling, shadows,
+    reflections and, of fine meshes, what is smaller than 4 mm."""
     observation: Observation = "both"
     """The image and, as state, the claw's 9 joint positions; the image alone; or ROBEL's 21 numbers
     without one."""
@@ -124,8 +126,8 @@ class DClawDataset(DatasetConfig):
     horizon: int = ROBEL_HORIZON
     """Steps of an episode, each of 0.1 s."""
     rendering: Rendering = "fast"
-    """`fast` leaves out multisampling, shadows and reflections; `reference` draws as MuJoCo does
-    unless told, many times more slowly."""
+    """`fast` leaves out multisampling, shadows, reflections and what is small on fine meshes;
+    `reference` draws as MuJoCo does unless told, many times more slowly."""
     camera: str = "oblique"
     """Camera, as in the environment."""
     observation: Observation = "both"
@@ -143,6 +145,7 @@ class DClawDataset(DatasetConfig):
             object.__setattr__(self, "assets", Path(self.assets).expanduser())
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))
+        refuse_idle(self, {"behaviours": ("mixed", "medium", "expert")})
         self.environment()
         if quality == "mixed" and self.task not in BEHAVIOUR_TASKS:
             raise VRLError(
@@ -185,4 +188,4 @@ class DClawDataset(DatasetConfig):
             from vrl_envs.dclaw.assets import model_files
 
             files += model_files(self.assets)
-        return describe(self, files=files, packages=("mujoco", "numpy"))
+        return drawing_versions(self) | describe(self, files=files, packages=("mujoco", "numpy"))

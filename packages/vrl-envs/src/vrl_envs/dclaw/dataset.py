@@ -26,6 +26,7 @@ from vrl_envs.collection import (
 )
 from vrl_envs.dclaw.config import DEFAULT_EPISODES, DClawDataset, behaviour_task
 from vrl_envs.dclaw.environment import STATE_SIZE, DClawEnvironment
+from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.qualities import qualities_in, quality_of
 
 
@@ -104,5 +105,6 @@ def describe(config: DClawDataset, environment: DClawEnvironment) -> DataSpec:
         seed=config.seed,
         source="VRL",
         licence="MIT",
-        versions={name: version(name) for name in ("mujoco", "numpy", "vrl-envs")},
+        versions={name: version(name) for name in ("mujoco", "numpy", "vrl-envs")}
+        | drawing_versions(config),
     )

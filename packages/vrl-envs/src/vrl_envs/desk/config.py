@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
+from vrl_envs.drawing.revision import drawing_versions
+from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.settings import QUALITY_ALIASES, Observation, Rendering, check_at_least, check_choice
 
 if TYPE_CHECKING:
@@ -131,6 +133,10 @@ class DeskDataset(DatasetConfig):
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality of the desk", quality, QUALITIES)
+        refuse_idle(
+            self,
+            {"noise": ("expert",), "medium_noise": ("medium",), "interest": ("exploration",)},
+        )
         self.environment()
         check_at_least("noise", self.noise, 0)
         check_at_least("medium_noise", self.medium_noise, 0)
@@ -174,7 +180,9 @@ class DeskDataset(DatasetConfig):
         """Return what the episodes depend on: settings, model, whatever moves it, the simulator."""
         from vrl_core.fingerprint import describe
 
-        return describe(self, files=MADE_BY, packages=("mujoco", "dm_control"))
+        return drawing_versions(self) | describe(
+            self, files=MADE_BY, packages=("mujoco", "dm_control")
+        )
 
 
 MODEL = Path(__file__).with_name("desk.xml")

@@ -25,6 +25,7 @@ from vrl_envs.collection import (
 from vrl_envs.desk.behaviour import Exploration, closing_action
 from vrl_envs.desk.config import DeskDataset
 from vrl_envs.desk.environment import DeskEnvironment
+from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.qualities import quality_of
 
 ATTEMPTS = 20
@@ -96,5 +97,6 @@ def describe(config: DeskDataset, environment: DeskEnvironment) -> DataSpec:
         seed=config.seed,
         source="VRL, a simulated stand-in",
         licence="MIT",
-        versions={name: version(name) for name in ("mujoco", "dm_control", "vrl-envs")},
+        versions={name: version(name) for name in ("mujoco", "dm_control", "vrl-envs")}
+        | drawing_versions(config),
     )

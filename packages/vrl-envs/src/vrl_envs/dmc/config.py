@@ -16,10 +16,12 @@ from vrl_envs.dmc.shift import (
     STOCK,
     STOCK_LIMBS,
     Shift,
-    refuse_idle,
+    refuse_without_distraction,
     settle,
 )
 from vrl_envs.dmc.tasks import SHOWN_TASKS, TASKS, check_task
+from vrl_envs.drawing.revision import drawing_versions
+from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.qualities import qualities_in
 from vrl_envs.scores import paper_score, references
 from vrl_envs.settings import (
@@ -52,8 +54,8 @@ class DMC(Shift, EnvironmentConfig):
     camera: int = 0
     """Number of the task's camera; -1 is a free camera."""
     rendering: Rendering = "reference"
-    """`reference` draws as dm_control does; `fast` leaves out multisampling, shadows and
-    reflections."""
+    """`reference` draws as dm_control does; `fast` leaves out multisampling, shadows, reflections,
+    cells of large floors and, of the dog's meshes, what is smaller than 4 mm."""
     observation: Observation = "pixels"
     """An image, the task's state vector, or a dictionary of both."""
 
@@ -136,7 +138,8 @@ class DMCDataset(Shift, DatasetConfig):
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))
         check_task(self.task)
-        refuse_idle(self)
+        refuse_idle(self, {"behaviours": ("mixed", "medium", "expert")})
+        refuse_without_distraction(self)
         settle(self, self.task)
         self._check_shares()
         check_at_least("seed", self.seed, 0)
@@ -163,12 +166,13 @@ class DMCDataset(Shift, DatasetConfig):
     def environment(self) -> DMC:
         """Return the environment that the episodes come from, the distracted one if some are."""
         settings = {field.name: getattr(self, field.name) for field in fields(DMC)}
-        return DMC(**(settings | ({} if self.shifted_share else {"distraction": NONE})))
+        undistracted = {} if self.shifted_share else {"distraction": NONE, "video_folder": None}
+        return DMC(**(settings | undistracted))
 
     def episode_environment(self, limb: str, distracted: bool) -> DMC:
         """Return the environment of a single episode."""
         one = replace(self.environment(), limb=limb)
-        return one if distracted else replace(one, distraction=NONE)
+        return one if distracted else replace(one, distraction=NONE, video_folder=None)
 
     def variant(self) -> str:
         """Return what sets these episodes apart from the suite's, for the name of their folder."""
@@ -202,4 +206,4 @@ class DMCDataset(Shift, DatasetConfig):
             from vrl_envs.dmc.backgrounds import video_frames
 
             files += video_frames(self.distraction, self.video_folder).values()
-        return describe(self, files=files, packages=SIMULATORS)
+        return drawing_versions(self) | describe(self, files=files, packages=SIMULATORS)

@@ -28,6 +28,7 @@ from vrl_envs.collection import (
 from vrl_envs.dmc.config import DMC, DMCDataset
 from vrl_envs.dmc.environment import DMCEnvironment
 from vrl_envs.dmc.shift import NONE, STOCK
+from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.qualities import HALVES, belongs_to_share, block_of, qualities_in, quality_of
 
 EPISODES = 200
@@ -195,5 +196,6 @@ def describe(config: DMCDataset, environment: DMCEnvironment) -> DataSpec:
         seed=config.seed,
         source="VRL",
         licence="MIT",
-        versions={name: version(name) for name in (*SIMULATORS, "vrl-envs")},
+        versions={name: version(name) for name in (*SIMULATORS, "vrl-envs")}
+        | drawing_versions(config),
     )

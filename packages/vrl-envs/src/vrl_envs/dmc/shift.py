@@ -82,6 +82,15 @@ def settle(shift: Shift, task: str) -> None:
     }
     _check_choice("distraction_draw", shift.distraction_draw, ("fixed", "fresh"))
     _check_choice("distraction_background", shift.distraction_background, ("procedural", "videos"))
+    if shift.video_folder is not None and (
+        values["distraction"] == NONE or shift.distraction_background != "videos"
+    ):
+        raise VRLError(
+            "video_folder is where the videos behind a distracted scene lie, and there are none: "
+            f"distraction is {values['distraction']} and distraction_background "
+            f"{shift.distraction_background}. Leave it out, or choose a distraction with "
+            "distraction_background videos."
+        )
     if values["distraction"] == NONE:
         values |= {name: getattr(Shift, name) for name in _OF_A_DISTRACTION}
     elif TASKS[task][0] in UNDISTRACTED_DOMAINS:
@@ -102,8 +111,16 @@ _OF_A_DISTRACTION = (
 )
 
 
-def refuse_idle(shift: Shift) -> None:
-    """Raise `VRLError` for settings of a distraction where there is none."""
+def refuse_without_distraction(shift: Shift) -> None:
+    """Raise `VRLError` for settings of a distraction, or of its background, without one."""
+    if shift.distraction_background != Shift.distraction_background:
+        given = shift.distraction_parts.split("+")
+        if shift.distraction != NONE and "background" not in given:
+            raise VRLError(
+                f"distraction_background is {shift.distraction_background}, but the background is "
+                f"none of the distraction_parts, {shift.distraction_parts}. Leave it out, or add "
+                "the part: --distraction-parts background+..."
+            )
     idle = [name for name in _OF_A_DISTRACTION if getattr(shift, name) != getattr(Shift, name)]
     if shift.distraction == NONE and idle:
         raise VRLError(

@@ -42,4 +42,4 @@ SHOWN_TASKS = ("walker_walk", "cheetah_run", "humanoid_walk", "cartpole_swingup"
 def check_task(task: str) -> None:
     """Raise `VRLError`, with the nearest name, unless the suite has this task."""
     if task not in TASKS:
-        raise unknown_name("dm_control task", task, TASKS)
+        raise unknown_name("dm_control task", task, TASKS, listed_by="vrl data tasks dmc")

@@ -32,7 +32,7 @@ from vrl_envs.drawing.culling import MeshCulling  # noqa: E402
 
 @dataclass(frozen=True, kw_only=True)
 class RenderQuality:
-    """What is drawn. The fields are frozen: data records only the quality's name."""
+    """What is drawn. Data records the quality's name and, of `fast`, `revision.FAST_REVISION`."""
 
     shadows: bool = True
     reflections: bool = True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, ReferenceReturns
+from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.scores import d4rl_references
 from vrl_envs.settings import QUALITIES, QUALITY_ALIASES, check_at_least, check_choice
 
@@ -74,6 +75,9 @@ class GymMuJoCo(EnvironmentConfig):
         check_choice("jump_velocity", self.jump_velocity, ("capped", "printed"))
         if self.contact_forces and self.task != "ant":
             raise VRLError(f"contact_forces is a setting of 'ant'; {self.task} has none.")
+        if self.jump_velocity != "capped" and self.task not in JUMP_WEIGHTS:
+            known = " and ".join(JUMP_WEIGHTS)
+            raise VRLError(f"jump_velocity is a setting of {known}; {self.task} has none.")
 
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment."""
@@ -131,6 +135,7 @@ class GymMuJoCoDataset(DatasetConfig):
         if self.episodes is not None:
             check_at_least("episodes", self.episodes, 1)
         check_at_least("seed", self.seed, 0)
+        refuse_idle(self, {"behaviours": ("mixed", "medium", "expert")})
         self.environment()
 
     def environment(self) -> GymMuJoCo:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
+from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.settings import QUALITIES, QUALITY_ALIASES, check_at_least, check_choice
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class HIVDataset(DatasetConfig):
         if self.episodes is not None:
             check_at_least("episodes", self.episodes, 1)
         check_at_least("seed", self.seed, 0)
+        refuse_idle(self, {"behaviours": ("mixed", "medium", "expert")})
         self.environment()
 
     def environment(self) -> HIV:

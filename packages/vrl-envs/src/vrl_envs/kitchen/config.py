@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, ReferenceReturns
+from vrl_envs.drawing.revision import drawing_versions
+from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.kitchen.tasks import CAMERAS, CENTRAL, TASKS, check_task, split_objects
 from vrl_envs.releases import ROBOTICS
 from vrl_envs.scores import d4rl_references
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 
 Reward = Literal["presence", "completions"]
 QUALITIES = ("random", "medium", "medium_expert", "expert", "play", "demonstrations")
+SETTINGS_OF = {
+    "noise": ("play", "expert"),
+    "medium_noise": ("medium",),
+    "whole_task": ("play",),
+}
+"""Behaviours that each setting is one of."""
 HORIZON = 280
 """Steps of an episode, in D4RL and Gymnasium Robotics."""
 
@@ -157,6 +165,7 @@ class KitchenDataset(DatasetConfig):
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality of Kitchen", quality, QUALITIES)
+        refuse_idle(self, SETTINGS_OF)
         settled = self.environment()
         object.__setattr__(self, "objects", settled.objects)
         object.__setattr__(self, "end_when_completed", settled.end_when_completed)
@@ -219,4 +228,6 @@ class KitchenDataset(DatasetConfig):
         from vrl_core.fingerprint import describe
 
         files = () if self.demonstrations is None else (Path(self.demonstrations),)
-        return describe(self, files=files, packages=tuple(ROBOTICS.supported))
+        return drawing_versions(self) | describe(
+            self, files=files, packages=tuple(ROBOTICS.supported)
+        )

@@ -21,6 +21,7 @@ from vrl_envs.collection import (
     run_episode,
     uniform_action,
 )
+from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.kitchen.config import KitchenDataset
 from vrl_envs.kitchen.environment import KitchenEnvironment
 from vrl_envs.kitchen.policy import ScriptedCook
@@ -126,5 +127,5 @@ def describe(config: KitchenDataset, environment: KitchenEnvironment) -> DataSpe
         seed=config.seed,
         source="VRL",
         licence="MIT",
-        versions=ROBOTICS.versions(),
+        versions=ROBOTICS.versions() | drawing_versions(config),
     )

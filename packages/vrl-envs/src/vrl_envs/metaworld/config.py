@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
+from vrl_envs.drawing.revision import drawing_versions
+from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.metaworld.tasks import (
     CAMERAS,
     MOTO_TASKS,
@@ -59,8 +61,8 @@ class MetaWorld(EnvironmentConfig):
     """`sparse`: 1 for an action that finds the task solved, else 0; `dense`: MetaWorld's own,
     summed over an action's simulator steps."""
     rendering: Rendering = "reference"
-    """`reference` draws as MuJoCo does unless told; `fast` leaves out multisampling, shadows and
-    reflections."""
+    """`reference` draws as MuJoCo does unless told; `fast` leaves out multisampling, shadows,
+    reflections and, of fine meshes, what is smaller than 8 mm."""
     observation: Observation = "pixels"
     """An image, MetaWorld's state vector with the goal, or a dictionary of the image and, as state,
     the hand's position and the gripper's opening."""
@@ -129,8 +131,8 @@ class MetaWorldDataset(DatasetConfig):
     medium_noise: float | None = None
     """The same of a medium behaviour; 0.5, of `sawyer_door_open` 1, unless given."""
     rendering: Rendering = "fast"
-    """`fast` leaves out multisampling, shadows and reflections; `reference` draws as MuJoCo does
-    unless told, many times more slowly."""
+    """`fast` leaves out multisampling, shadows, reflections and what is small on fine meshes;
+    `reference` draws as MuJoCo does unless told, many times more slowly."""
     camera: str | None = None
     """Camera, as in the environment."""
     action_repeat: int = 2
@@ -147,6 +149,7 @@ class MetaWorldDataset(DatasetConfig):
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality of MetaWorld", quality, QUALITIES)
+        refuse_idle(self, {"noise": ("expert",), "medium_noise": ("medium",)})
         self.environment()
         check_at_least("noise", self.noise_of("expert"), 0)
         check_at_least("medium_noise", self.noise_of("medium"), 0)
@@ -190,4 +193,6 @@ class MetaWorldDataset(DatasetConfig):
         """Return what the episodes depend on: the settings, and the simulator that acts."""
         from vrl_core.fingerprint import describe
 
-        return describe(self, files=(), packages=tuple(METAWORLD.supported))
+        return drawing_versions(self) | describe(
+            self, files=(), packages=tuple(METAWORLD.supported)
+        )

@@ -21,6 +21,7 @@ from vrl_envs.collection import (
     run_episode,
     uniform_action,
 )
+from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.metaworld.config import MetaWorldDataset
 from vrl_envs.metaworld.environment import MetaWorldEnvironment
 from vrl_envs.metaworld.tasks import TASKS
@@ -104,5 +105,5 @@ def describe(config: MetaWorldDataset, environment: MetaWorldEnvironment) -> Dat
         seed=config.seed,
         source="VRL",
         licence="MIT",
-        versions=METAWORLD.versions(),
+        versions=METAWORLD.versions() | drawing_versions(config),
     )

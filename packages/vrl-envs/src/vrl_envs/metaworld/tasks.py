@@ -60,7 +60,7 @@ _DOOR_NOISE = {"expert": 0.1, "medium": 1.0}
 def check_task(task: str) -> None:
     """Raise `VRLError`, with the nearest name, unless MetaWorld or LOMPO has this task."""
     if task not in TASKS:
-        raise unknown_name("MetaWorld task", task, TASKS)
+        raise unknown_name("MetaWorld task", task, TASKS, listed_by="vrl data tasks metaworld")
 
 
 def default_camera(task: str) -> str:

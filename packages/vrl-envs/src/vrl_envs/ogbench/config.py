@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
+from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.ogbench.tasks import (
     TASKS,
     canonical_task,
@@ -46,8 +47,8 @@ class OGBench(EnvironmentConfig):
     horizon: int | None = None
     """Steps after which an episode is cut; the task's own unless given."""
     rendering: Rendering = "reference"
-    """`reference` draws as OGBench does, bit for bit; `fast` leaves out multisampling, shadows and
-    reflections."""
+    """`reference` draws as OGBench does, bit for bit; `fast` leaves out multisampling, shadows,
+    reflections and, of fine meshes, what is smaller than 4 mm."""
     observation: Observation = "pixels"
     """An image, OGBench's state vector, or a dictionary of the image and, as state, the robot's own
     joints, without objects and places."""
@@ -105,8 +106,8 @@ class OGBenchDataset(DatasetConfig):
     horizon: int | None = None
     """Steps of an episode; by default 1000, as OGBench's data, and of `random` the task's own."""
     rendering: Rendering = "fast"
-    """`fast` leaves out multisampling, shadows and reflections; `reference` draws as OGBench does,
-    several times more slowly."""
+    """`fast` leaves out multisampling, shadows, reflections and what is small on fine meshes;
+    `reference` draws as OGBench does, several times more slowly."""
     observation: Observation = "pixels"
     """An image, OGBench's state vector, or the image and the robot's own joints."""
 
@@ -153,4 +154,4 @@ class OGBenchDataset(DatasetConfig):
         """Return what the episodes depend on: the settings, and the simulator that acts."""
         from vrl_core.fingerprint import describe
 
-        return describe(self, files=(), packages=tuple(OGBENCH.supported))
+        return drawing_versions(self) | describe(self, files=(), packages=tuple(OGBENCH.supported))

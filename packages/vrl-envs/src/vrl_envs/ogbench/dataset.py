@@ -17,6 +17,7 @@ from vrl_envs.collection import (
     run_episode,
     uniform_action,
 )
+from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.ogbench.config import OGBench, OGBenchDataset
 from vrl_envs.ogbench.environment import OGBenchEnvironment
 from vrl_envs.ogbench.play import Recording, is_healthy, record
@@ -102,5 +103,5 @@ def describe(config: OGBenchDataset, environment: OGBenchEnvironment) -> DataSpe
         seed=config.seed,
         source="VRL",
         licence="MIT",
-        versions=OGBENCH.versions(),
+        versions=OGBENCH.versions() | drawing_versions(config),
     )

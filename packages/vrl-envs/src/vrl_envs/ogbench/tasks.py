@@ -93,7 +93,7 @@ def canonical_task(name: str) -> str:
             "actions in [-1, 1]. It is not supported."
         )
     if plain not in TASKS:
-        raise unknown_name("OGBench task", name, TASKS)
+        raise unknown_name("OGBench task", name, TASKS, listed_by="vrl data tasks ogbench")
     return plain
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
+from vrl_envs.drawing.revision import drawing_versions
+from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.qualities import qualities_in
 from vrl_envs.robohive.tasks import (
     PREFIX,
@@ -148,7 +150,8 @@ class RoboHive(RoboHiveTask, EnvironmentConfig):
 
     rendering: Rendering = "reference"
     """`reference` draws as MuJoCo does unless told, which takes a kitchen half a second; `fast`
-    leaves out multisampling, shadows and reflections."""
+    leaves out multisampling, shadows, reflections and, of fine meshes, what is smaller than
+    4 mm."""
 
     def __post_init__(self) -> None:
         self.settle()
@@ -196,14 +199,22 @@ class RoboHiveDataset(RoboHiveTask, DatasetConfig):
     """Folder of policies: DAPG's experts as `adroit_<pen, door, hammer, relocate>.npz`, or
     `<task>.npz`."""
     rendering: Rendering = "fast"
-    """`fast` leaves out multisampling, shadows and reflections; `reference` draws as MuJoCo does
-    unless told, twenty times more slowly."""
+    """`fast` leaves out multisampling, shadows, reflections and what is small on fine meshes;
+    `reference` draws as MuJoCo does unless told, twenty times more slowly."""
 
     def __post_init__(self) -> None:
         quality = QUALITY_ALIASES.get(self.quality, self.quality)
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality of RoboHive", quality, QUALITIES)
+        refuse_idle(
+            self,
+            {
+                "noise": ("expert",),
+                "medium_noise": ("medium",),
+                "behaviours": ("medium", "expert"),
+            },
+        )
         self.settle()
         self.environment()
         check_at_least("noise", self.noise, 0)
@@ -241,4 +252,4 @@ class RoboHiveDataset(RoboHiveTask, DatasetConfig):
         from vrl_envs.robohive.dataset import policy_files
         from vrl_envs.robohive.package import PACKAGES
 
-        return describe(self, files=policy_files(self), packages=PACKAGES)
+        return drawing_versions(self) | describe(self, files=policy_files(self), packages=PACKAGES)

@@ -23,6 +23,7 @@ from vrl_envs.collection import (
     uniform_action,
 )
 from vrl_envs.dapg_policy import DAPGPolicy
+from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.qualities import quality_of
 from vrl_envs.robohive.config import RoboHiveDataset
 from vrl_envs.robohive.environment import RoboHiveEnvironment
@@ -149,5 +150,6 @@ def describe(config: RoboHiveDataset, environment: RoboHiveEnvironment) -> DataS
         seed=config.seed,
         source="VRL",
         licence="MIT",
-        versions={name: version(name) for name in (*PACKAGES, "vrl-envs")},
+        versions={name: version(name) for name in (*PACKAGES, "vrl-envs")}
+        | drawing_versions(config),
     )

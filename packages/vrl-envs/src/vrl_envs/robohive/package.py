@@ -31,11 +31,9 @@ from vrl_core.writing import ANOTHER_HOME, explained
 RELEASE = "0.7.0"
 """The release of RoboHive, and of its models, that runs here."""
 PACKAGES = ("robohive", "mujoco", "dm_control")
-INSTALL = (
-    f"pip install --no-deps robohive=={RELEASE} gitpython gitdb smmap termcolor flatten-dict six "
-    "sk-video click pink-noise-rl colorednoise"
-)
-"""RoboHive asks for old releases of mujoco, dm_control, gymnasium and h5py, and runs with ours."""
+INSTALL = f"pip install 'vrl-envs[robohive]' && pip install --no-deps robohive=={RELEASE}"
+"""The extra is what RoboHive imports. Itself it asks for old releases of mujoco, dm_control,
+gymnasium and h5py, and runs with ours."""
 MODELS = "simhive"
 RELEASE_FILE = "simhive-version"
 _INCLUDE = re.compile(r"<include\s+file\s*=\s*[\"']([^\"']+)[\"']")

@@ -95,7 +95,7 @@ def check_task(task: str) -> None:
             f"{plain} is the same task with images: --environment.task {plain}"
         )
     if state_task(task) not in TASKS and not _UNLISTED.fullmatch(task):
-        raise unknown_name("RoboHive task", task, TASKS)
+        raise unknown_name("RoboHive task", task, TASKS, listed_by="vrl data tasks robohive")
 
 
 def default_medium_noise(task: str) -> float:
