@@ -20,7 +20,7 @@ from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.store import Store
 from vrl_core.testing import check_dataset
-from vrl_envs.readers import vd4rl_hdf5
+from vrl_envs.readers import d4rl_dataset, minari_arrow, vd4rl_hdf5
 from vrl_envs.readers.d4rl_config import D4RL
 from vrl_envs.readers.lerobot_episodes import find_episodes
 from vrl_envs.readers.lerobot_info import read_info
@@ -45,6 +45,8 @@ def small(monkeypatch):
     """Small pieces, easily compressed frames, and no waiting for the disk."""
     monkeypatch.setattr(episodes, "PIECE_BYTES", 2**20)
     monkeypatch.setattr(vd4rl_hdf5, "BLOCK_BYTES", 2**21)
+    monkeypatch.setattr(d4rl_dataset, "CHUNK_CACHE", 2**21)
+    monkeypatch.setattr(minari_arrow, "BATCH_BYTES", 2**18)
     monkeypatch.setattr(format_columns, "NOISE", False)
     monkeypatch.setattr("os.fsync", lambda _: None)
 
