@@ -1,105 +1,95 @@
-"""Conversion of V-D4RL's files into a store, beside what decompressing them costs.
+"""Conversion of every format into a store, beside what decompressing the same files costs.
 
-    python benchmarks/convert.py [--episodes 8] [--size 64] [--rounds 3]
+    python benchmarks/convert.py [--formats lompo d4rl] [--episodes 8] [--size 64] [--rounds 3]
 
-Writes episodes of the walker as V-D4RL's compressed `.npz` into a temporary folder, reads all their
-arrays by `numpy.load` alone, does that and writes their bytes into one file, and converts them as
-`vrl data convert` does, with one worker: with checks, checksums, a journal and a manifest. Rates
-are of processor time. No converter is faster than the second.
+Writes episodes of 501 rows into a temporary folder, reads all their arrays by the format's own
+library alone (`numpy.load`, h5py, pyarrow and Pillow, PyAV, safetensors, memory maps), does that
+and writes their bytes into one file, and converts them as `vrl data convert` does, with one worker:
+with checks, checksums, a journal and a manifest. Times are of the processor. No converter is faster
+than the second.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
+import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from vrl_core.hooks import DatasetConfig
 from vrl_core.ingest import write_store
-from vrl_envs.dmc.config import DMCDataset
-from vrl_envs.readers.vd4rl_config import VD4RL
 
-LOAD, WRITE, CONVERT = "numpy.load alone", "numpy.load, and the bytes written", "vrl data convert"
+sys.path.append(str(Path(__file__).parent.parent / "packages/vrl-envs/tests"))
+from format_files import FORMATS, Format
+
+ROWS = 501
+MORE = 20
+"""Times as many episodes of the formats whose rows are narrow, which are read in no time."""
+LOAD, WRITE, CONVERT = "load", "load, bytes written", "vrl data convert"
 
 
 def main() -> None:
     """Measure in turn and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--formats", nargs="+", choices=tuple(FORMATS), default=tuple(FORMATS))
     parser.add_argument("--episodes", type=int, default=8)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    table = Table()
+    for name in ("format", "rows/s", "ratio to load", "ratio to load and write"):
+        table.add_column(name, justify="right" if table.columns else "left")
+    for name in options.formats:
+        taken = measured(FORMATS[name], options)
+        pace = options.episodes * (1 if FORMATS[name].images else MORE) * ROWS / taken[CONVERT]
+        ratios = [f"{taken[CONVERT] / taken[other]:.2f}" for other in (LOAD, WRITE)]
+        print(name, f"{pace:,.0f}", *ratios, flush=True)
+        table.add_row(name, f"{pace:,.0f}", *ratios)
+    Console().print(table)
+
+
+def measured(each: Format, options: argparse.Namespace) -> dict[str, float]:
+    """Return the median seconds of each way, of rounds in which they alternate."""
+    taken: dict[str, list[float]] = {name: [] for name in (LOAD, WRITE, CONVERT)}
+    episodes = options.episodes * (1 if each.images else MORE)
     with tempfile.TemporaryDirectory() as root:
-        folder = Path(root) / "walker_walk" / "random" / f"{options.size}px"
-        rows = write_files(folder, options.episodes, options.size)
-        taken: dict[str, list[float]] = {name: [] for name in (LOAD, WRITE, CONVERT)}
+        files = Path(root) / "files"
+        config = each.write(files, [ROWS] * episodes, options.size)
+        seconds_of_converting(config, Path(root) / "warm")
         for round_ in range(options.rounds):
-            taken[LOAD].append(seconds_of_loading(folder, None))
-            taken[WRITE].append(seconds_of_loading(folder, Path(root) / f"bytes{round_}"))
+            taken[LOAD].append(seconds_of_loading(each, files, None))
+            taken[WRITE].append(seconds_of_loading(each, files, Path(root) / "bytes"))
             store = Path(root) / f"store{round_}"
-            taken[CONVERT].append(seconds_of_converting(folder, store))
-    show({name: statistics.median(found) for name, found in taken.items()}, rows)
+            taken[CONVERT].append(seconds_of_converting(config, store))
+    return {name: statistics.median(found) for name, found in taken.items()}
 
 
-def write_files(folder: Path, episodes: int, size: int) -> int:
-    """Write episodes as V-D4RL has them; return the number of their rows."""
-    folder.mkdir(parents=True)
-    dataset = DMCDataset(quality="random", size=size, episodes=episodes).build()
-    rows = 0
-    for index in range(episodes):
-        episode = dataset[index]
-        count = len(episode) + 1
-        rows += count
-        np.savez_compressed(
-            folder / f"20220101T00000{index}-{'ab' * 16}-{count}.npz",
-            image=episode.observations["image"],
-            # A row holds what led to it; the first one nothing.
-            action=np.concatenate([np.zeros_like(episode.actions[:1]), episode.actions]),
-            reward=np.concatenate([[0.0], episode.rewards]),
-            discount=np.ones(count),
-            is_first=np.arange(count) == 0,
-            is_last=np.arange(count) == count - 1,
-            is_terminal=np.zeros(count, bool),
-        )
-    return rows
-
-
-def seconds_of_loading(folder: Path, output: Path | None) -> float:
-    """Return the processor time of decompressing every array, and of writing all into a file."""
+def seconds_of_loading(each: Format, files: Path, output: Path | None) -> float:
+    """Return the processor time of reading every array, and of writing all into a file."""
     start = time.process_time()
-    with (output or Path(os.devnull)).open("wb") as kept:
-        for path in sorted(folder.glob("*.npz")):
-            with np.load(path) as file:
-                for name in file.files:
-                    array = file[name]
-                    if output is not None:
-                        kept.write(array.data)
+    if output is None:
+        for _ in each.load(files):
+            pass
+    else:
+        with output.open("wb") as kept:
+            for array in each.load(files):
+                kept.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return time.process_time() - start
 
 
-def seconds_of_converting(folder: Path, store: Path) -> float:
+def seconds_of_converting(config: DatasetConfig, store: Path) -> float:
     """Return the processor time of the whole conversion, from finding the files to the manifest."""
     start = time.process_time()
-    write_store(VD4RL(path=str(folder)), store, workers=1)
+    write_store(config, store, workers=1)
     return time.process_time() - start
-
-
-def show(taken: dict[str, float], rows: int) -> None:
-    """Print the table."""
-    table = Table(title=f"{rows:,} frames")
-    table.add_column("")
-    for name in ("frames/s of processor time", "times numpy.load's time"):
-        table.add_column(name, justify="right")
-    for name, seconds in taken.items():
-        ratio = seconds / taken[LOAD]
-        table.add_row(name, f"{rows / seconds:,.0f}", f"{ratio:.2f}")
-    Console().print(table)
 
 
 if __name__ == "__main__":

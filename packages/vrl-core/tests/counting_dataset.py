@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,33 @@ class CountingDataset:
             Path(self.config.diary, f"made_by.{os.getpid()}").touch()
         time.sleep(self.config.pause)
         return counting_episode(index, self.config.steps + index, self.config.size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountingInPieces(Counting):
+    """The same episodes, three steps at a time; of damaged ones the first piece can be read."""
+
+    def build(self) -> PiecesDataset:
+        return PiecesDataset(self)
+
+
+class PiecesDataset(CountingDataset):
+    def pieces(self, index: int, /) -> Iterator[Episode]:
+        whole = counting_episode(index, self.config.steps + index, self.config.size)
+        for first in range(0, len(whole), 3):
+            if first and index in self.config.damaged:
+                raise DamagedDataError(f"Tape {index} is torn.")
+            if first and index == self.config.dies_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            rows, steps = slice(first, first + 4), slice(first, first + 3)
+            yield Episode(
+                observations={name: seen[rows] for name, seen in whole.observations.items()},
+                actions=whole.actions[steps],
+                rewards=whole.rewards[steps],
+                terminations=whole.terminations[steps],
+                truncations=whole.truncations[steps],
+                info=whole.info if first + 3 >= len(whole) else {},
+            )
 
 
 def counting_episode(index: int, steps: int, size: int = 4) -> Episode:

@@ -10,6 +10,7 @@ from vrl_core.data_statistics import (
     statistics_markdown,
     success_rate,
 )
+from vrl_core.episode_records import EpisodeRecords
 from vrl_core.store import Store
 
 
@@ -49,7 +50,7 @@ def test_success_is_the_share_of_episodes_that_tell_of_it(counting_store: Store)
     assert success_rate([{"success": True}, {}]) is None
     assert success_rate([]) is None
     manifest = counting_store.manifest
-    episodes = tuple(
+    episodes = EpisodeRecords(
         replace(episode, info={"success": number < 2})
         for number, episode in enumerate(manifest.episodes)
     )

@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from vrl_core.data_page import curves_svg, histogram_svg
 from vrl_core.data_view import image_field, sprite, telling_episodes, view
+from vrl_core.episode_records import EpisodeRecords
 from vrl_core.errors import VRLError
 from vrl_core.store import Store
 from vrl_core.testing.tiny_data import tiny_data
@@ -67,8 +69,11 @@ def test_a_page_refers_to_nothing_outside(counting_store: Store, tmp_path: Path)
 
 
 def test_text_from_the_data_is_escaped(counting_store: Store, tmp_path: Path, monkeypatch):
-    record = counting_store.manifest.episodes[0]
-    monkeypatch.setitem(record.info, "seed", "<script>alert(1)</script>")
+    manifest = counting_store.manifest
+    record = replace(manifest.episodes[0], info={"seed": "<script>alert(1)</script>"})
+    records = EpisodeRecords([record, *manifest.episodes[1:]])
+    changed = replace(manifest, episodes=records)
+    monkeypatch.setattr(counting_store, "manifest", changed)
     page = view(counting_store, tmp_path / "page.html", [0])
     assert "<script>alert" not in page.read_text()
 

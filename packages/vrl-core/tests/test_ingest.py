@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vrl_core import ingest
+from vrl_core.episodes import pieces_of
+from vrl_core.episodes import whole as join_pieces
 from vrl_core.errors import DamagedDataError, VRLError
-from vrl_core.ingest import Progress, write_store
+from vrl_core.ingest import Progress, default_workers, write_store
 from vrl_core.store import Store
 from vrl_core.store_writer import StoreWriter
 
@@ -199,3 +202,46 @@ def test_nothing_but_damage_is_no_store(tmp_path: Path):
     with pytest.raises(VRLError, match=r"All 2 episodes are damaged.*Tape 0"):
         write_store(config, tmp_path / "store", workers=1)
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_episodes_in_pieces_give_the_same_store(tmp_path: Path, workers: int):
+    from counting_dataset import CountingInPieces
+
+    whole = write_store(counting(), tmp_path / "whole", workers=1)
+    cut = write_store(CountingInPieces(), tmp_path / "cut", workers=workers)
+    assert contents(whole.path) == contents(cut.path)
+    joined = join_pieces(pieces_of(CountingInPieces().build(), 2))
+    np.testing.assert_array_equal(joined.observations["image"], whole[2].observations["image"])
+    np.testing.assert_array_equal(joined.rewards, whole[2].rewards)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_nothing_stays_of_an_episode_that_breaks_off(tmp_path: Path, workers: int):
+    from counting_dataset import CountingInPieces
+
+    config = CountingInPieces(damaged=(0, 3), skip_damaged=True)
+    with pytest.warns(UserWarning, match=r"left out 2 of 5 episodes"):
+        store = write_store(config, tmp_path / "store", workers=workers)
+    assert [episode.info["seed"] for episode in store] == [1, 2, 4]
+    assert not list(store.verify())
+
+
+def test_a_worker_that_dies_within_an_episode_is_told(tmp_path: Path):
+    from counting_dataset import CountingInPieces
+
+    with pytest.raises(VRLError, match="worker process died"):
+        write_store(CountingInPieces(dies_at=2), tmp_path / "store", workers=2)
+    with pytest.raises(VRLError, match=r"unfinished: 2 of 5"):
+        Store.open(tmp_path / "store")
+
+
+def test_readers_start_as_many_processes_as_memory_allows(monkeypatch):
+    monkeypatch.setattr(ingest, "available_cores", lambda: 64)
+    from counting_dataset import CountingInPieces
+
+    pieces = CountingInPieces().build()
+    assert default_workers(counting().build()) == 64
+    assert default_workers(pieces) == 4
+    pieces.kept_bytes = 384 * 2**20
+    assert default_workers(pieces) == 1

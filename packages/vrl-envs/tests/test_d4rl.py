@@ -97,7 +97,7 @@ def test_files_from_before_timeouts_are_cut_at_the_time_limit(path):
     terminals = np.zeros(3500, bool)
     terminals[[1200, 1300]] = True
     found = episode_bounds({"terminals": terminals}, path, 1000)
-    assert [(each.start, each.stop, each.terminated) for each in found] == [
+    assert list(zip(found.starts, found.stops, found.terminated, strict=True)) == [
         (0, 1000, False),
         (1000, 1201, True),
         (1201, 1301, True),

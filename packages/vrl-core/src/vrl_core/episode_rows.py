@@ -12,11 +12,18 @@ ACTION_TOLERANCE = 1e-6
 """Actions this far outside [-1, 1] are rounding and are clipped; farther ones are refused."""
 
 
-def episode_rows(episode: Episode, spec: DataSpec, index: int) -> dict[str, np.ndarray]:
-    """Return the `(T+1, ...)` rows of every field, contiguous and little-endian.
+Rows = dict[str, np.ndarray]
 
-    Raises `VRLError`, naming field, episode and step, for an episode that is empty, has other
-    fields, shapes or dtypes than `spec`, holds NaN or infinity, or acts outside [-1, 1].
+
+def episode_rows(
+    episode: Episode, spec: DataSpec, index: int, first_step: int = 0
+) -> tuple[Rows, Rows]:
+    """Return the `(T, ...)` rows of every field, contiguous and little-endian, and the last one.
+
+    The last row `(1, ...)` holds the last observation, and zeros for the step that does not start
+    there. The episode may be a piece, whose first step is `first_step`. Raises `VRLError`, naming
+    field, episode and step, for an episode that is empty, has other fields, shapes or dtypes than
+    `spec`, holds NaN or infinity, or acts outside [-1, 1].
     """
     _check_fields(episode, spec, index)
     values = {OBSERVATION_PREFIX + name: value for name, value in episode.observations.items()}
@@ -26,16 +33,17 @@ def episode_rows(episode: Episode, spec: DataSpec, index: int) -> dict[str, np.n
         "termination": episode.terminations,
         "truncation": episode.truncations,
     }
-    rows = {}
+    rows, last = {}, {}
     for name, row in field_layout(spec).items():
         of_step = not name.startswith(OBSERVATION_PREFIX)
         expected = len(episode) + (0 if of_step else 1)
         value = np.asarray(values[name])
-        _check_rows(name, value, row, expected, index)
+        _check_rows(name, value, row, expected, index, first_step)
         if name == "action":
-            value = _clip_actions(value, index)
-        rows[name] = _padded(value) if of_step else _contiguous(value)
-    return rows
+            value = _clip_actions(value, index, first_step)
+        rows[name] = _contiguous(value if of_step else value[:-1])
+        last[name] = _contiguous(np.zeros_like(value[:1]) if of_step else value[-1:])
+    return rows, last
 
 
 def _check_fields(episode: Episode, spec: DataSpec, index: int) -> None:
@@ -49,7 +57,9 @@ def _check_fields(episode: Episode, spec: DataSpec, index: int) -> None:
         )
 
 
-def _check_rows(name: str, value: np.ndarray, row: FieldSpec, expected: int, index: int) -> None:
+def _check_rows(
+    name: str, value: np.ndarray, row: FieldSpec, expected: int, index: int, first_step: int
+) -> None:
     if value.shape != (expected, *row.shape) or value.dtype != np.dtype(row.dtype):
         raise VRLError(
             f"Field {name} of episode {index} is {value.dtype} of shape {value.shape}; expected "
@@ -59,26 +69,22 @@ def _check_rows(name: str, value: np.ndarray, row: FieldSpec, expected: int, ind
     if value.dtype.kind == "f" and not np.isfinite(value).all():
         place = tuple(int(axis) for axis in np.argwhere(~np.isfinite(value))[0])
         raise VRLError(
-            f"Field {name} of episode {index} is {value[place]} at step {place[0]}. NaN and "
-            "infinity are refused; mend the data or leave the episode out."
+            f"Field {name} of episode {index} is {value[place]} at step {first_step + place[0]}. "
+            "NaN and infinity are refused; mend the data or leave the episode out."
         )
 
 
-def _clip_actions(actions: np.ndarray, index: int) -> np.ndarray:
+def _clip_actions(actions: np.ndarray, index: int, first_step: int) -> np.ndarray:
     excess = np.abs(actions) - 1
     if (excess > ACTION_TOLERANCE).any():
         step, number = (int(axis) for axis in np.argwhere(excess > ACTION_TOLERANCE)[0])
         raise VRLError(
-            f"Field action of episode {index} is {actions[step, number]} at step {step} (number "
-            f"{number}). Actions lie in [-1, 1]; rescale them where the data is read."
+            f"Field action of episode {index} is {actions[step, number]} at step "
+            f"{first_step + step} (number {number}). Actions lie in [-1, 1]; rescale them where "
+            "the data is read."
         )
     clipped: np.ndarray = np.clip(actions, -1, 1)
     return clipped
-
-
-def _padded(value: np.ndarray) -> np.ndarray:
-    """Append the zero row of an episode's last observation."""
-    return _contiguous(np.concatenate([value, np.zeros_like(value[:1])]))
 
 
 def _contiguous(value: np.ndarray) -> np.ndarray:

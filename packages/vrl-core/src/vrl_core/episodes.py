@@ -5,7 +5,8 @@ A frame enters the system here: every reader and every collector yields `Episode
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -70,6 +71,12 @@ class Episode:
         return len(self.actions)
 
     @property
+    def size(self) -> int:
+        """Bytes of all arrays."""
+        arrays = (*self.observations.values(), self.actions, self.rewards)
+        return sum(array.nbytes for array in arrays) + 2 * len(self)
+
+    @property
     def undiscounted_return(self) -> float:
         """Sum of the rewards."""
         return float(self.rewards.sum(dtype="float64"))
@@ -94,6 +101,69 @@ class Dataset(Protocol):
     def __getitem__(self, index: int, /) -> Episode:
         """Episode `index`, 0-based."""
         ...
+
+
+class PieceDataset(Dataset, Protocol):
+    """A dataset whose episodes may be larger than memory, read in pieces."""
+
+    def pieces(self, index: int, /) -> Iterator[Episode]:
+        """Yield episode `index` in consecutive pieces, each an `Episode` of at least one step.
+
+        A piece's last observation is the first one of the next. The last piece's info is the
+        episode's.
+        """
+        ...
+
+
+def pieces_of(dataset: Dataset, index: int) -> Iterator[Episode]:
+    """Yield an episode in pieces, or whole where the dataset has none."""
+    pieces = getattr(dataset, "pieces", None)
+    if pieces is None:
+        yield dataset[index]
+    else:
+        yield from pieces(index)
+
+
+PIECE_BYTES = 24 * 2**20
+"""Bytes of a piece: more than the usual episode of small frames, and little beside a process."""
+
+
+def cuts(steps: int, fields: Iterable[FieldSpec]) -> Iterator[tuple[int, int]]:
+    """Yield first step and the one behind the last of pieces of at most `PIECE_BYTES`.
+
+    `fields` are the observations'. Of an episode that fits there is one piece.
+    """
+    row = sum(math.prod(field.shape) * _BYTES.get(field.dtype, 8) for field in fields)
+    together = max(1, PIECE_BYTES // max(row, 1) - 1)
+    for first in range(0, steps, together):
+        yield first, min(first + together, steps)
+
+
+_BYTES = {"uint8": 1, "bool": 1, "float32": 4}
+
+
+def whole(pieces: Iterable[Episode]) -> Episode:
+    """Join the pieces of one episode."""
+    parts = list(pieces)
+    if len(parts) == 1:
+        return parts[0]
+    import numpy as np
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    observations = {
+        name: np.concatenate([*(part.observations[name][:-1] for part in parts[:-1]), last])
+        for name, last in parts[-1].observations.items()
+    }
+    return Episode(
+        observations=observations,
+        actions=joined("actions"),
+        rewards=joined("rewards"),
+        terminations=joined("terminations"),
+        truncations=joined("truncations"),
+        info=parts[-1].info,
+    )
 
 
 def spread(count: int, available: int) -> list[int]:

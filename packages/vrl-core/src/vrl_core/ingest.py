@@ -9,34 +9,27 @@ byte of the store.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
-import signal
-import sys
-import threading
 import warnings
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields
-from functools import reduce
-from multiprocessing import get_context, parent_process
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vrl_core.episodes import Dataset, Episode
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.hooks import DatasetConfig
+from vrl_core.ingest_workers import Workers, made_pieces
 from vrl_core.store import Store
 from vrl_core.store_writer import StoreWriter, refuse_existing
 from vrl_core.writing import explained
 
-LOOK_AHEAD = 2
-"""Episodes for each worker that may be ahead of the writer; bounds the memory."""
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+READERS = 4
+"""Most processes that read files unless told otherwise: the one that writes is hardly faster."""
+READING_BYTES = 800 * 2**20
+"""Memory that all of them may take, so that with the one that writes it stays under 1 GB."""
+PROCESS_BYTES = 128 * 2**20
+"""What a process takes that reads files, beside what its dataset keeps (`kept_bytes`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +56,13 @@ def write_store(
 ) -> Store:
     """Write all episodes of a dataset into a new store and open it.
 
-    `workers` processes make the episodes, by default one for each available core; one means this
-    process. The store's bytes do not depend on it. When `folder.partial` holds the beginning of
-    the same dataset, the rest is written. Episodes that raise `DamagedDataError` are left out, with
-    a warning, if the configuration has a true `skip_damaged`. Raises `VRLError` when the store
-    exists or is being written, the unfinished one is of another configuration, data is unfit, or a
-    worker dies; what was written before is kept.
+    `workers` processes make the episodes, by default one for each available core, and as many
+    as memory allows where they read files; one means this process. The store's bytes do not depend
+    on it. When `folder.partial` holds the beginning of the same dataset, the rest is written.
+    Episodes that raise `DamagedDataError` are left out, with a warning, if the configuration has a
+    true `skip_damaged`. Raises `VRLError` when the store exists or is being written, the unfinished
+    one is of another configuration, data is unfit, or a worker dies; what was written before is
+    kept.
     """
     if workers is not None and workers < 1:
         raise VRLError(f"--workers {workers} makes no episodes; it is at least 1.")
@@ -85,10 +79,10 @@ def write_store(
     with writer:
         resumed, resumed_frames = writer.written, writer.frames
         left = range(writer.taken, total)
-        count = min(workers or available_cores(), max(1, len(left)))
+        count = min(workers or default_workers(dataset), max(1, len(left)))
         with closing(_episodes(config, dataset, left, count)) as episodes:
-            for episode in episodes:
-                _take(writer, episode, getattr(config, "skip_damaged", None))
+            for pieces in episodes:
+                _take(writer, pieces, getattr(config, "skip_damaged", None))
                 if on_progress:
                     on_progress(
                         Progress(
@@ -105,20 +99,30 @@ def write_store(
     return store
 
 
-def _take(writer: StoreWriter, episode: Episode | DamagedDataError, skips: bool | None) -> None:
+def _take(writer: StoreWriter, pieces: Iterator[Episode], skips: bool | None) -> None:
     """Append an episode, or skip one that is damaged; `skips` is None where that is no setting."""
-    if isinstance(episode, Episode):
-        writer.append(episode)
-    elif skips:
-        writer.skip(str(episode))
-    else:
+    try:
+        writer.append_pieces(pieces)
+    except DamagedDataError as error:
+        if skips:
+            writer.skip(str(error))
+            return
         hint = "" if skips is None else " --dataset.skip-damaged leaves such episodes out."
-        raise DamagedDataError(f"{episode}{hint}")
+        raise DamagedDataError(f"{error}{hint}") from error
 
 
 def _skipped_note(reasons: Sequence[str], total: int) -> str:
     more = f" And {len(reasons) - 3} more." if len(reasons) > 3 else ""
     return f"left out {len(reasons)} of {total} episodes: {' '.join(reasons[:3])}{more}"
+
+
+def default_workers(dataset: Dataset) -> int:
+    """Return how many processes make the episodes: one a core, and few where they read files."""
+    cores = available_cores()
+    if not hasattr(dataset, "pieces"):
+        return cores
+    each = PROCESS_BYTES + int(getattr(dataset, "kept_bytes", 0))
+    return min(cores, READERS, max(1, READING_BYTES // each))
 
 
 def available_cores() -> int:
@@ -130,132 +134,17 @@ def available_cores() -> int:
 
 def _episodes(
     config: DatasetConfig, dataset: Dataset, indices: range, workers: int
-) -> Generator[Episode | DamagedDataError, None, None]:
-    """Yield the episodes in order, made here or by worker processes."""
+) -> Generator[Iterator[Episode], None, None]:
+    """Yield the episodes in order, each as its pieces, made here or by worker processes."""
     if not indices:
         return
     if workers == 1:
         for index in indices:
-            yield _episode(dataset, index)
+            yield made_pieces(dataset, index)
         return
     # Neighbouring episodes may share a compressed chunk of a file; a dataset that says so is
     # read in such blocks, each by one worker.
     block = max(1, int(getattr(dataset, "episodes_per_read", 1)))
     blocks = [indices[first : first + block] for first in range(0, len(indices), block)]
-    with _single_threaded_children():
-        pool = ProcessPoolExecutor(
-            workers,
-            mp_context=get_context("spawn"),
-            initializer=_start_worker,
-            initargs=_recipe(config),
-        )
-        try:
-            yield from _in_order(pool, blocks, workers * (LOOK_AHEAD if block == 1 else 1))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _in_order(
-    pool: ProcessPoolExecutor, blocks: list[range], ahead: int
-) -> Iterator[Episode | DamagedDataError]:
-    waiting: deque[tuple[range, Future[list[Episode | DamagedDataError]]]] = deque()
-    remaining = iter(blocks)
-    try:
-        for block in remaining:
-            waiting.append((block, pool.submit(_make_block, block)))
-            if len(waiting) > ahead:
-                yield from waiting.popleft()[1].result()
-        while waiting:
-            yield from waiting.popleft()[1].result()
-    except BrokenProcessPool as error:
-        raise VRLError(
-            "A worker process died while making episodes; it may have run out of memory, or the "
-            "calling script lacks `if __name__ == '__main__':`. Finished episodes are kept: run "
-            "the same command again to continue, with fewer --workers if memory is short."
-        ) from error
-
-
-def _episode(dataset: Dataset, index: int) -> Episode | DamagedDataError:
-    try:
-        return dataset[index]
-    except DamagedDataError as error:
-        return error
-    except VRLError:
-        raise
-    except Exception as error:
-        raise VRLError(
-            f"Episode {index} could not be made: {type(error).__name__}: {error}. Episodes before "
-            "it are kept."
-        ) from error
-
-
-@contextmanager
-def _single_threaded_children() -> Iterator[None]:
-    """Let the processes that start meanwhile use one thread each: they are as many as the cores.
-
-    Libraries read these variables when they are loaded, before any code of ours runs there.
-    """
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _recipe(config: DatasetConfig) -> tuple[str, str | None, str, dict[str, Any]]:
-    """Return what a fresh process needs to make the configuration again.
-
-    Its module may be a single file given by `--plugin`, which a fresh process cannot import by
-    name.
-    """
-    kind = type(config)
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    values = {field.name: getattr(config, field.name) for field in fields(config) if field.init}
-    return kind.__module__, file, kind.__qualname__, values
-
-
-_dataset: Dataset | None = None
-"""The dataset of a worker process."""
-
-
-def _start_worker(module: str, file: str | None, name: str, values: dict[str, Any]) -> None:
-    global _dataset
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and saves first
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    kind = reduce(getattr, name.split("."), _imported(module, file))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the parent opened the same and has said it all
-        _dataset = kind(**values).build()
-
-
-def _leave_with_parent() -> None:
-    """End this process when its parent was killed; nobody else would."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _imported(module: str, file: str | None) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        if file is None:
-            raise
-    spec = importlib.util.spec_from_file_location(module, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"cannot load {module} from {file}")
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[module] = loaded
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
-def _make_block(block: range) -> list[Episode | DamagedDataError]:
-    assert _dataset is not None, "the worker was not started"
-    return [_episode(_dataset, index) for index in block]
+    with Workers(config, blocks, min(workers, len(blocks))) as processes:
+        yield from processes.episodes()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from vrl_core.episodes import DataSpec, Episode, spread
 from vrl_core.errors import VRLError
@@ -32,19 +34,21 @@ class JoinedEpisodes:
                 f"{len(counts)} numbers of episodes were given for {len(stores)} stores; give one "
                 "for each, in their order, or none to take all."
             )
-        self._episodes = [
-            (store, index)
-            for store, count in zip(stores, counts, strict=True)
-            for index in _chosen(store, count)
-        ]
+        chosen = [_chosen(store, count) for store, count in zip(stores, counts, strict=True)]
+        self._stores: Sequence[Store] = stores
+        self._store = np.repeat(np.arange(len(stores)), [len(each) for each in chosen])
+        self._index = np.concatenate([np.asarray(each, np.int64) for each in chosen])
 
     def __len__(self) -> int:
-        return len(self._episodes)
+        return len(self._index)
 
     def __getitem__(self, index: int, /) -> Episode:
         """Return episode `index`, a view of its store's files."""
-        store, number = self._episodes[index]
-        return store[number]
+        return self._stores[int(self._store[index])][int(self._index[index])]
+
+    def pieces(self, index: int, /) -> Iterator[Episode]:
+        """Yield episode `index` in pieces."""
+        return self._stores[int(self._store[index])].pieces(int(self._index[index]))
 
 
 def joined_spec(stores: Sequence[Store]) -> DataSpec:

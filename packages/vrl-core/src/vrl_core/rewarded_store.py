@@ -5,13 +5,14 @@ Reward t is of frame t + 1, which step t led to; frame 0 earns nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from vrl_core.episodes import DataSpec, Episode
+from vrl_core.episodes import DataSpec, Episode, whole
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.reward_classifier import RewardClassifier
 from vrl_core.reward_judgement import Judgement
@@ -31,6 +32,8 @@ class RewardedEpisodes:
 
     source: Store
     classifier: RewardClassifier
+    kept_bytes: ClassVar[int] = 256 * 2**20
+    """Memory of torch in each process."""
     threshold: float | None = None
     """Probability from which the reward is 1, and else 0; None rewards with the probability."""
 
@@ -59,11 +62,13 @@ class RewardedEpisodes:
 
     def __getitem__(self, index: int, /) -> Episode:
         """Reward episode `index`; its info keeps the return that was logged."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"episode {index} of {len(self)}")
-        episode = self.source[index]
-        info = {**episode.info, "logged_return": episode.undiscounted_return}
-        return replace(episode, rewards=self.rewards(episode), info=info)
+        return whole(self.pieces(index))
+
+    def pieces(self, index: int, /) -> Iterator[Episode]:
+        """Reward episode `index` in pieces."""
+        for piece in self.source.pieces(index):
+            info = {**piece.info, "logged_return": float(self.source.returns[index])}
+            yield replace(piece, rewards=self.rewards(piece), info=info)
 
     def rewards(self, episode: Episode) -> np.ndarray:
         """Return the classifier's rewards `(T,)` float32 of an episode's frames 1 to T."""

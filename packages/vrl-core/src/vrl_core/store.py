@@ -12,6 +12,7 @@ an open store needs no resident memory. `docs/data.md` describes the files.
 
 from __future__ import annotations
 
+import mmap
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from vrl_core.episodes import DataSpec, Episode, FieldSpec
+from vrl_core.episodes import DataSpec, Episode, FieldSpec, cuts
 from vrl_core.errors import VRLError
 from vrl_core.store_manifest import (
     MANIFEST,
@@ -65,9 +66,10 @@ class Store:
         self.path = path
         self.manifest = manifest
         self.fields = fields
-        self.lengths = np.array([record.length for record in manifest.episodes], dtype=np.int64)
+        records = manifest.episodes
+        self.lengths = np.array(records.lengths, dtype=np.int64)
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths + 1)[:-1]]).astype(np.int64)
-        self.returns = np.array([record.undiscounted_return for record in manifest.episodes])
+        self.returns = np.array(records.returns, dtype=np.float64)
 
     @classmethod
     def open(cls, path: str | Path, *, verify: bool = False) -> Store:
@@ -109,9 +111,27 @@ class Store:
         if not -len(self) <= index < len(self):
             raise IndexError(f"episode {index} of {len(self)}")
         index %= len(self)
-        first, steps = int(self.offsets[index]), int(self.lengths[index])
+        return self._episode(index, 0, int(self.lengths[index]))
+
+    def pieces(self, index: int, /) -> Iterator[Episode]:
+        """Yield episode `index` in pieces; the pages of one are let go when the next is asked for.
+
+        Pages of a map count as the process's memory for as long as nobody else needs it.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"episode {index} of {len(self)}")
+        fields = self.spec.observations.values()
+        for first, stop in cuts(int(self.lengths[index]), fields):
+            yield self._episode(index, first, stop)
+            for field in self.fields.values():
+                field._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+
+    def _episode(self, index: int, start: int, stop: int) -> Episode:
+        """Return steps `start` to `stop` of an episode."""
+        first = int(self.offsets[index])
         rows = {
-            name: np.asarray(self.fields[name][first : first + steps + 1]) for name in self.fields
+            name: np.asarray(field[first + start : first + stop + 1])
+            for name, field in self.fields.items()
         }
         return Episode(
             observations={name: rows[OBSERVATION_PREFIX + name] for name in self.spec.observations},

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vrl_core.episode_records import EpisodeRecord
 from vrl_core.episodes import FieldSpec
 from vrl_core.errors import VRLError
 from vrl_core.store import (
@@ -22,7 +23,6 @@ from vrl_core.store import (
 from vrl_core.store_manifest import (
     JOURNAL,
     MANIFEST,
-    EpisodeRecord,
     field_layout,
     read_journal,
     read_manifest,

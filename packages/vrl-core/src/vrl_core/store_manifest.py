@@ -10,15 +10,17 @@ import dataclasses
 import json
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vrl_core.episode_records import EpisodeRecord, EpisodeRecords
 from vrl_core.episodes import DataSpec, FieldSpec
 from vrl_core.errors import VRLError
+from vrl_core.plain_json import dumps
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -27,39 +29,9 @@ STAGING_SUFFIX = ".partial"
 SKIPPED = "skipped"
 """Key of a journal's line for an episode that was left out."""
 OBSERVATION_PREFIX = "observation."
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
+"""What reading JSON data of another form raises."""
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpisodeRecord:
-    """What is known of one stored episode without reading it."""
-
-    length: int
-    """Steps; the episode takes one row more."""
-    undiscounted_return: float
-    """Sum of the rewards."""
-    info: Mapping[str, Any]
-    checksums: Mapping[str, int]
-    """CRC-32 of the episode's bytes in each field."""
-
-    def to_data(self) -> dict[str, Any]:
-        """Return the record as JSON data."""
-        return {
-            "length": self.length,
-            "return": self.undiscounted_return,
-            "info": dict(self.info),
-            "checksums": dict(self.checksums),
-        }
-
-    @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> EpisodeRecord:
-        """Read a record; raises `KeyError`, `TypeError` or `ValueError` when it is malformed."""
-        return cls(
-            length=int(data["length"]),
-            undiscounted_return=float(data["return"]),
-            info=dict(data["info"]),
-            checksums={str(name): int(value) for name, value in data["checksums"].items()},
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +39,12 @@ class Manifest:
     """Everything about a store but its rows."""
 
     spec: DataSpec
-    episodes: Sequence[EpisodeRecord]
+    episodes: EpisodeRecords
 
     @property
     def rows(self) -> int:
         """Rows of every field: an episode of T steps takes T+1."""
-        return sum(record.length + 1 for record in self.episodes)
+        return self.episodes.rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +57,7 @@ class Journal:
     """The `DataSpec`, as JSON data."""
     total: int
     """Episodes the finished store will have."""
-    episodes: Sequence[EpisodeRecord]
+    episodes: EpisodeRecords
     """Episodes that are safely on disk."""
     skipped: Sequence[str] = ()
     """Why episodes were left out, one reason each; they count towards `total`."""
@@ -93,7 +65,7 @@ class Journal:
     @property
     def rows(self) -> int:
         """Rows of every field that are safely on disk."""
-        return sum(record.length + 1 for record in self.episodes)
+        return self.episodes.rows
 
 
 def field_layout(spec: DataSpec) -> dict[str, FieldSpec]:
@@ -137,40 +109,38 @@ def spec_from_data(data: Mapping[str, Any]) -> DataSpec:
     return DataSpec(**{**data, "observations": observations})
 
 
-def dumps(data: Any) -> str:
-    """Write JSON on one line; NumPy scalars and paths become plain, NaN is refused."""
-    return json.dumps(data, default=_plain, allow_nan=False, ensure_ascii=False)
+def manifest_text(manifest: Manifest) -> Iterator[str]:
+    """Yield the manifest's file content, one line an episode, then a checksum of its own."""
+    head = {"format": FORMAT, "spec": spec_to_data(manifest.spec), "rows": manifest.rows}
+    checksum = _Checksum()
+    yield json.dumps(head, indent=2, ensure_ascii=False)[:-2] + EPISODES
+    for index, record in enumerate(manifest.episodes):
+        line = dumps(record.to_data())
+        checksum.add(json.loads(line))
+        yield f"{',' if index else ''}\n    {line}"
+    yield f'\n  ],\n  "checksum": {checksum.of(head)}\n}}\n'
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, (Mapping, set, frozenset)):
-        return dict(value) if isinstance(value, Mapping) else sorted(value)
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+EPISODES = ',\n  "episodes": ['
+"""What stands before the lines of episodes."""
 
 
-def manifest_text(manifest: Manifest) -> str:
-    """Return the manifest's file content, ending with a checksum of its own."""
-    head = {
-        "format": FORMAT,
-        "spec": spec_to_data(manifest.spec),
-        "rows": manifest.rows,
-    }
-    records = [record.to_data() for record in manifest.episodes]
-    checksum = _own_checksum({**head, "episodes": records})
-    lines = ",\n    ".join(dumps(record) for record in records)
-    opening = json.dumps(head, indent=2, ensure_ascii=False)[:-2]
-    return f'{opening},\n  "episodes": [\n    {lines}\n  ],\n  "checksum": {checksum}\n}}\n'
+class _Checksum:
+    """CRC-32 of the manifest's JSON with sorted keys, without holding that text."""
 
+    def __init__(self) -> None:
+        self._value = zlib.crc32(b'{"episodes": [')
+        self._between = ""
 
-def _own_checksum(data: Mapping[str, Any]) -> int:
-    plain = json.loads(dumps(data))
-    return zlib.crc32(json.dumps(plain, sort_keys=True, ensure_ascii=True).encode())
+    def add(self, record: Any) -> None:
+        """Take in the next episode."""
+        text = self._between + json.dumps(record, sort_keys=True)
+        self._value, self._between = zlib.crc32(text.encode(), self._value), ", "
+
+    def of(self, rest: Mapping[str, Any]) -> int:
+        """Return the checksum of all episodes and the rest, whose keys are sorted behind them."""
+        text = "], " + json.dumps(json.loads(dumps(rest)), sort_keys=True)[1:]
+        return zlib.crc32(text.encode(), self._value)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -179,38 +149,70 @@ def read_manifest(folder: Path) -> Manifest:
     Raises `VRLError` when it cannot be read, is of another format, or was altered.
     """
     path = folder / MANIFEST
-    data = _read_json(path)
-    if data.get("format") != FORMAT:
-        raise VRLError(
-            f"{path} has format {data.get('format')!r}; this version of VRL reads format {FORMAT}. "
-            "Update VRL, or write the store again."
-        )
-    checksum = data.pop("checksum", None)
-    if checksum != _own_checksum(data):
-        raise VRLError(
-            f"{path} is damaged: it does not match its own checksum. Restore it from a copy, or "
-            "write the store again."
-        )
     try:
-        spec = spec_from_data(data["spec"])
-        records = [EpisodeRecord.from_data(record) for record in data["episodes"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise VRLError(f"{path} is malformed ({_reason(error)}). Write the store again.") from error
-    return Manifest(spec=spec, episodes=records)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            return _read_manifest(path, file)
     except OSError as error:
         raise VRLError(f"Cannot read {path}: {error.strerror}.") from error
     except ValueError as error:
         raise VRLError(
             f"{path} is damaged: it is not JSON ({error}). Restore it, or write the store again."
         ) from error
+
+
+def _read_manifest(path: Path, file: Iterable[str]) -> Manifest:
+    """Read a manifest line by line. Raises `ValueError` for what is not JSON."""
+    lines = iter(file)
+    head, episodes = _head(path, lines)
+    if head.get("format") != FORMAT:
+        raise VRLError(
+            f"{path} has format {head.get('format')!r}; this version of VRL reads format {FORMAT}. "
+            "Update VRL, or write the store again."
+        )
+    records, checksum = EpisodeRecords(), _Checksum()
+    malformed: Exception | None = None
+    for data in episodes:
+        checksum.add(data)
+        try:
+            records.append(EpisodeRecord.from_data(data))
+        except MALFORMED as error:
+            malformed = malformed or error
+    if "checksum" not in head:
+        head |= json.loads("{" + "".join(lines))
+    if head.pop("checksum", None) != checksum.of(head):
+        raise VRLError(
+            f"{path} is damaged: it does not match its own checksum. Restore it from a copy, or "
+            "write the store again."
+        )
+    try:
+        if malformed:
+            raise malformed
+        return Manifest(spec=spec_from_data(head["spec"]), episodes=records)
+    except MALFORMED as error:
+        raise VRLError(f"{path} is malformed ({_reason(error)}). Write the store again.") from error
+
+
+def _head(path: Path, lines: Iterator[str]) -> tuple[dict[str, Any], Iterable[Any]]:
+    """Return what a manifest says before its episodes, and these as they are read.
+
+    One that another program laid out anew is read whole.
+    """
+    head = ""
+    for line in lines:
+        head += line
+        if head.endswith(EPISODES + "\n"):
+            return json.loads(head.removesuffix(EPISODES + "\n") + "}"), _episode_lines(lines)
+    data = json.loads(head)
     if not isinstance(data, dict):
         raise VRLError(f"{path} is malformed: it holds no JSON object. Write the store again.")
-    return data
+    return data, data.pop("episodes", ())
+
+
+def _episode_lines(lines: Iterator[str]) -> Iterator[Any]:
+    for line in lines:
+        if line == "  ],\n":
+            return
+        yield json.loads(line.rstrip().removesuffix(","))
 
 
 def journal_opening(origin: Mapping[str, Any], spec: DataSpec, total: int) -> str:
@@ -227,29 +229,39 @@ def read_journal(folder: Path) -> Journal | None:
     """
     path = folder / JOURNAL
     try:
-        text = path.read_bytes().decode("utf-8", errors="replace")
+        with path.open("rb") as file:
+            return _read_journal(line for line in file if line.endswith(b"\n"))
     except FileNotFoundError:
         return None
     except OSError as error:
         raise VRLError(f"Cannot read {path}: {error.strerror}.") from error
-    lines = text.split("\n")[:-1]
-    if not lines:
-        return None
-    try:
-        opening, *records = (json.loads(line) for line in lines)
-        if opening["format"] != FORMAT:
-            raise ValueError(f"format {opening['format']!r} is not {FORMAT}")
-        return Journal(
-            origin=opening["origin"],
-            spec=opening["spec"],
-            total=int(opening["episodes"]),
-            episodes=[EpisodeRecord.from_data(each) for each in records if SKIPPED not in each],
-            skipped=[str(each[SKIPPED]) for each in records if SKIPPED in each],
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except MALFORMED as error:
         raise VRLError(
             f"{path} is damaged ({_reason(error)}). Delete {folder} and start again."
         ) from error
+
+
+def _read_journal(lines: Iterator[bytes]) -> Journal | None:
+    first = next(lines, None)
+    if first is None:
+        return None
+    opening = json.loads(first.decode("utf-8", errors="replace"))
+    if opening["format"] != FORMAT:
+        raise ValueError(f"format {opening['format']!r} is not {FORMAT}")
+    records, skipped = EpisodeRecords(), []
+    for line in lines:
+        data = json.loads(line.decode("utf-8", errors="replace"))
+        if SKIPPED in data:
+            skipped.append(str(data[SKIPPED]))
+        else:
+            records.append(EpisodeRecord.from_data(data))
+    return Journal(
+        origin=opening["origin"],
+        spec=opening["spec"],
+        total=int(opening["episodes"]),
+        episodes=records,
+        skipped=skipped,
+    )
 
 
 def _reason(error: Exception) -> str:

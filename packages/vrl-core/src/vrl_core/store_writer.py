@@ -15,16 +15,18 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from vrl_core.episode_records import EpisodeRecord, EpisodeRecords
 from vrl_core.episode_rows import episode_rows
 from vrl_core.episodes import DataSpec, Episode
 from vrl_core.errors import VRLError
+from vrl_core.plain_json import dumps
 from vrl_core.store import (
     HEADER_SIZE,
     Store,
@@ -38,10 +40,8 @@ from vrl_core.store_manifest import (
     MANIFEST,
     SKIPPED,
     STAGING_SUFFIX,
-    EpisodeRecord,
     Journal,
     Manifest,
-    dumps,
     field_layout,
     journal_opening,
     manifest_text,
@@ -78,7 +78,7 @@ class StoreWriter:
         self.total = episodes
         self.staging = staging_folder(folder)
         self._layout = field_layout(spec)
-        self._records: list[EpisodeRecord] = []
+        self._records = EpisodeRecords()
         self.skipped: list[str] = []
         """Why episodes were left out, earlier runs' included."""
         self._pending: list[str] = []
@@ -107,25 +107,62 @@ class StoreWriter:
     @property
     def frames(self) -> int:
         """Rows appended so far, earlier runs' included."""
-        return sum(record.length + 1 for record in self._records)
+        return self._records.rows
 
     def append(self, episode: Episode) -> None:
         """Write the next episode; raises `VRLError` for one a store must not hold."""
-        rows = episode_rows(episode, self.spec, self.written)
-        record = EpisodeRecord(
-            length=len(episode),
-            undiscounted_return=episode.undiscounted_return,
-            info=_plain_info(episode, self.written),
-            checksums={name: zlib.crc32(value.data) for name, value in rows.items()},
-        )
-        with explained(self.staging, kept=KEPT):
-            for name, value in rows.items():
-                self._files[name].write(value.reshape(-1).view(np.uint8).data)
-            self._records.append(record)
-            self._pending.append(dumps(record.to_data()))
-            self._pending_bytes += sum(value.nbytes for value in rows.values())
-            if self._is_due():
+        self.append_pieces((episode,))
+
+    def append_pieces(self, pieces: Iterable[Episode]) -> None:
+        """Write the next episode from its pieces; see `vrl_core.episodes.PieceDataset`.
+
+        Raises `VRLError` for one a store must not hold, and what reading it raises; nothing of the
+        episode stays then.
+        """
+        places = {name: file.tell() for name, file in self._files.items()}
+        try:
+            record = self._write(pieces)
+        except BaseException:
+            with explained(self.staging, kept=KEPT):
+                for name, place in places.items():
+                    self._files[name].seek(place)
+                    self._files[name].truncate()
+            raise
+        self._pending.append(self._records.append(record))
+        if self._is_due():
+            with explained(self.staging, kept=KEPT):
                 self.flush()
+
+    def _write(self, pieces: Iterable[Episode]) -> EpisodeRecord:
+        """Write the pieces of one episode and return what is known of it."""
+        checksums = dict.fromkeys(self._layout, 0)
+        rewards: list[np.ndarray] = []
+        piece: Episode | None = None
+        last: Mapping[str, np.ndarray] = {}
+        for piece in pieces:
+            first_step = sum(map(len, rewards))
+            rows, last = episode_rows(piece, self.spec, self.written, first_step)
+            rewards.append(rows["reward"])
+            self._write_rows(rows, checksums)
+        if piece is None:
+            raise VRLError(f"Episode {self.written} has no steps. Leave it out of the dataset.")
+        self._write_rows(last, checksums)
+        of_all = np.concatenate(rewards)
+        return EpisodeRecord(
+            length=len(of_all),
+            undiscounted_return=float(of_all.sum(dtype="float64")),
+            info=_plain_info(piece, self.written),
+            checksums=checksums,
+        )
+
+    def _write_rows(self, rows: Mapping[str, np.ndarray], checksums: dict[str, int]) -> None:
+        """Write rows behind those of each field, and take them into the checksums."""
+        with explained(self.staging, kept=KEPT):
+            for name, values in rows.items():
+                content = values.reshape(-1).view(np.uint8).data
+                checksums[name] = zlib.crc32(content, checksums[name])
+                self._files[name].write(content)
+                self._pending_bytes += values.nbytes
 
     def skip(self, reason: str) -> None:
         """Leave the next episode out."""
@@ -152,15 +189,17 @@ class StoreWriter:
                 f"All {self.total} episodes are damaged, so there is nothing to write. The first: "
                 f"{self.skipped[0]}"
             )
-        manifest = Manifest(spec=self.spec, episodes=self._records)
+        rows = self.frames
         with explained(self.staging, kept=KEPT):
             self.flush()
             for name, file in self._files.items():
                 file.seek(0)
-                file.write(field_header(self._layout[name], manifest.rows))
+                file.write(field_header(self._layout[name], rows))
                 _sync(file)
             with (self.staging / MANIFEST).open("wb") as file:
-                file.write(manifest_text(manifest).encode())
+                manifest = Manifest(spec=self.spec, episodes=self._records)
+                file.writelines(text.encode() for text in manifest_text(manifest))
+                del manifest
                 _sync(file)
             _sync_folder(self.staging)
             refuse_existing(self.folder)
@@ -169,6 +208,7 @@ class StoreWriter:
             # A kill before this line leaves a whole store with a journal, which readers ignore.
             (self.folder / JOURNAL).unlink()
         self._close_files()
+        self._records = EpisodeRecords()  # which of a million episodes are not held twice
         return Store.open(self.folder)
 
     def close(self) -> None:
@@ -212,7 +252,7 @@ class StoreWriter:
             )
         else:
             _require_same(self.staging, journal, origin, self.spec, self.total)
-            self._records, self.skipped = list(journal.episodes), list(journal.skipped)
+            self._records, self.skipped = journal.episodes, list(journal.skipped)
         self._journal = (self.staging / JOURNAL).open("r+b")
         self._journal.truncate(_whole_lines(self._journal))
         self._journal.seek(0, os.SEEK_END)
@@ -307,7 +347,7 @@ def _open_field(path: Path, size: int) -> BinaryIO:
 
 
 def _whole_lines(journal: BinaryIO) -> int:
-    return journal.read().rfind(b"\n") + 1
+    return sum(len(line) for line in journal if line.endswith(b"\n"))
 
 
 def _sync(file: BinaryIO) -> None:

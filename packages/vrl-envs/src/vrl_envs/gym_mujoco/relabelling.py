@@ -11,13 +11,13 @@ The appendix prints max for min; Section 5.2 says that 3 is the largest velocity
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from vrl_core.episodes import Dataset, DataSpec, Episode
+from vrl_core.episodes import Dataset, DataSpec, Episode, pieces_of
 from vrl_core.errors import VRLError, unknown_name
 from vrl_envs.gym_mujoco.config import (
     ANT_ANGLES,
@@ -108,7 +108,13 @@ class RelabelledEpisodes:
 
     def __getitem__(self, index: int, /) -> Episode:
         """Relabel episode `index`."""
-        episode = self.source[index]
+        return self._relabelled(self.source[index])
+
+    def pieces(self, index: int, /) -> Iterator[Episode]:
+        """Relabel episode `index` in pieces."""
+        yield from map(self._relabelled, pieces_of(self.source, index))
+
+    def _relabelled(self, episode: Episode) -> Episode:
         observations = np.asarray(episode.observations["state"], np.float64)
         velocities = logged_velocities(self.source.spec.task, episode, observations)
         rewards = task_rewards(

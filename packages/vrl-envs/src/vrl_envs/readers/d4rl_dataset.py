@@ -18,18 +18,20 @@ from typing import Any
 import h5py
 import numpy as np
 
-from vrl_core.episodes import DataSpec, Episode, FieldSpec
-from vrl_core.errors import VRLError
+from vrl_core.episodes import DataSpec, Episode, FieldSpec, cuts, whole
+from vrl_core.errors import DamagedDataError, VRLError
 from vrl_envs.adroit.config import as_d4rl
 from vrl_envs.adroit.tasks import ADROIT_TASKS
-from vrl_envs.collection import environment_data
+from vrl_envs.collection import check_index, environment_data
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.d4rl_config import D4RL
 from vrl_envs.readers.d4rl_names import KITCHEN_PARTS, names_of, provenance, time_limit_of
 from vrl_envs.readers.damage import IncompleteDataWarning, damaged
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
-CHUNK_CACHE = 16 * 2**20
+OPTIONAL = ("timeouts", "next_observations")
+CHUNK_CACHE = 64 * 2**20
+"""Decompressed bytes of a table that are kept for the episodes that follow."""
 SIZES = {
     ("halfcheetah", 17, 6): False,
     ("hopper", 11, 3): False,
@@ -42,11 +44,24 @@ SIZES = {
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where an episode lies: rows `start` to `stop` of the tables, and how it ended."""
+    """Where episodes lie in the tables and how they ended, each an array `(episodes,)`."""
 
-    start: int
-    stop: int
-    terminated: bool
+    starts: np.ndarray
+    """First row."""
+    stops: np.ndarray
+    """Row behind the last."""
+    terminated: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, index: int) -> slice:
+        """Return the rows of an episode."""
+        return slice(int(self.starts[index]), int(self.stops[index]))
+
+    def those(self, chosen: np.ndarray) -> Bounds:
+        """Return some of the episodes."""
+        return Bounds(self.starts[chosen], self.stops[chosen], self.terminated[chosen])
 
 
 class D4RLDataset:
@@ -61,11 +76,16 @@ class D4RLDataset:
         self._file = open_tables(self.path)
         self.assumed_limit = time_limit_of(config.task or names_of(self.path)[0])
         with damaged(self.path):
-            self.has_next = "next_observations" in self._file
+            # A table that is opened anew has forgotten its chunks.
+            self._tables = {
+                name: self._file[name] for name in (*REQUIRED, *OPTIONAL) if name in self._file
+            }
+            self.has_next = "next_observations" in self._tables
             found = episode_bounds(self._file, self.path, config.time_limit or self.assumed_limit)
-        self.bounds = [bounds for bounds in found if self._steps(bounds) > 0]
+        self.bounds = found.those(self._steps(found) > 0)
+        self.steps = self._steps(self.bounds)
         self.spec = describe(config, self._file)
-        if not self.bounds:
+        if not len(self.bounds):
             raise VRLError(f"{self.path} has no episode of at least one step.")
         if parent_process() is None:
             for note in self._notes(len(found)):
@@ -76,41 +96,46 @@ class D4RLDataset:
 
     def __getitem__(self, index: int, /) -> Episode:
         """Read episode `index`. Raises `DamagedDataError` when the file is damaged."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"episode {index} of {len(self)}")
-        bounds = self.bounds[index]
-        steps = self._steps(bounds)
-        with damaged(self.path):
-            rows = slice(bounds.start, bounds.start + steps)
-            actions = np.asarray(self._file["actions"][rows], np.float32)
-            rewards = np.asarray(self._file["rewards"][rows], np.float32).reshape(steps)
-            observations = self._observations(bounds, steps)
-        last = np.arange(steps) == steps - 1
-        terminated = bounds.terminated and steps == bounds.stop - bounds.start
-        return Episode(
-            observations=self._fields(observations),
-            actions=bounded(actions, self.path),
-            rewards=rewards,
-            terminations=last & terminated,
-            truncations=last & (not terminated),
-            info={"first_row": bounds.start, "file": self.path.name},
-        )
+        return whole(self.pieces(index))
 
-    def _steps(self, bounds: Bounds) -> int:
-        rows = bounds.stop - bounds.start
+    def pieces(self, index: int, /) -> Iterator[Episode]:
+        """Read episode `index` in pieces. Raises `DamagedDataError` when the file is damaged."""
+        check_index(index, len(self))
+        start, steps = int(self.bounds.starts[index]), int(self.steps[index])
+        rows = int(self.bounds.stops[index]) - start
+        ended = bool(self.bounds.terminated[index]) and steps == rows
+        for first, stop in cuts(steps, self.spec.observations.values()):
+            with damaged(self.path):
+                taken = slice(start + first, start + stop)
+                actions = np.asarray(self._tables["actions"][taken], np.float32)
+                rewards = np.asarray(self._tables["rewards"][taken], np.float32).reshape(-1)
+                observations = self._observations(start + first, start + stop, start + rows)
+            last = np.arange(first, stop) == steps - 1
+            yield Episode(
+                observations=self._fields(observations),
+                actions=bounded(actions, self.path),
+                rewards=rewards,
+                terminations=last & ended,
+                truncations=last & (not ended),
+                info={"first_row": start, "file": self.path.name},
+            )
+
+    def _steps(self, bounds: Bounds) -> np.ndarray:
+        rows: np.ndarray = bounds.stops - bounds.starts
         if self.has_next:
             return rows
-        kept = bounds.terminated and self.config.terminal_observation == "repeat"
-        return rows if kept else rows - 1
+        repeats = self.config.terminal_observation == "repeat"
+        kept: np.ndarray = np.where(bounds.terminated & repeats, rows, rows - 1)
+        return kept
 
-    def _observations(self, bounds: Bounds, steps: int) -> np.ndarray:
-        """Return `(T+1, state)` float32."""
-        table = self._file["observations"]
-        if steps < bounds.stop - bounds.start:
-            return np.asarray(table[bounds.start : bounds.stop], np.float32)
-        first = np.asarray(table[bounds.start : bounds.stop], np.float32)
-        final = self._file["next_observations"][bounds.stop - 1] if self.has_next else first[-1]
-        return np.concatenate((first, np.asarray(final, np.float32)[None]))
+    def _observations(self, first: int, stop: int, end: int) -> np.ndarray:
+        """Return `(T+1, state)` float32 of the steps in rows `first` to `stop`."""
+        table = self._tables["observations"]
+        if stop < end:
+            return np.asarray(table[first : stop + 1], np.float32)
+        found = np.asarray(table[first:stop], np.float32)
+        final = self._tables["next_observations"][stop - 1] if self.has_next else found[-1]
+        return np.concatenate((found, np.asarray(final, np.float32)[None]))
 
     def _fields(self, observations: np.ndarray) -> dict[str, np.ndarray]:
         """Split `(T+1, state)` into the fields of the spec."""
@@ -121,13 +146,13 @@ class D4RLDataset:
         return fields
 
     def _notes(self, found: int) -> Iterator[str]:
-        cut = [b for b in self.bounds if not b.terminated]
+        terminated = int(self.bounds.terminated.sum())
+        cut = len(self.bounds) - terminated
         if "timeouts" not in self._file and not self.config.time_limit and cut:
             yield (
                 f"the file does not say where episodes were cut; {self.assumed_limit} steps, the "
-                f"task's time limit, are taken for {len(cut)} of them (--dataset.time-limit)"
+                f"task's time limit, are taken for {cut} of them (--dataset.time-limit)"
             )
-        terminated = sum(bounds.terminated for bounds in self.bounds)
         if found > len(self.bounds):
             count = found - len(self.bounds)
             yield f"{count} episodes of a single row have no step and are left out"
@@ -161,10 +186,10 @@ def open_tables(path: Path) -> h5py.File:
         raise VRLError(
             f"{path} is no D4RL file: it has no {', '.join(missing)}, but {', '.join(file)}."
         )
-    tables = [*REQUIRED, *(name for name in ("timeouts", "next_observations") if name in file)]
+    tables = [*REQUIRED, *(name for name in OPTIONAL if name in file)]
     rows = {name: len(file[name]) for name in tables}
     if len(set(rows.values())) > 1:
-        raise VRLError(f"{path} is damaged: its tables have different lengths, {rows}.")
+        raise DamagedDataError(f"{path} is damaged: its tables have different lengths, {rows}.")
     if file["observations"].ndim != 2 or file["actions"].ndim != 2:
         raise VRLError(
             f"{path} has observations {file['observations'].shape} and actions "
@@ -173,36 +198,34 @@ def open_tables(path: Path) -> h5py.File:
     return file
 
 
-def episode_bounds(file: h5py.File, path: Path, time_limit: int) -> list[Bounds]:
+def episode_bounds(file: h5py.File, path: Path, time_limit: int) -> Bounds:
     """Return the episodes of a file; rows after its last end are one that was cut off.
 
     Without `timeouts`, an episode ends after `time_limit` steps.
     """
     terminals = np.asarray(file["terminals"]).reshape(-1).astype(bool)
-    if "timeouts" in file:
-        timeouts = np.asarray(file["timeouts"]).reshape(-1).astype(bool)
-        ends = np.flatnonzero(terminals | timeouts) + 1
-    else:
-        ends = np.asarray(list(_ends_without_timeouts(terminals, time_limit)), np.int64)
     if not len(terminals):
         raise VRLError(f"{path} is empty.")
+    if "timeouts" in file:
+        timeouts = np.asarray(file["timeouts"]).reshape(-1).astype(bool)
+        stops = np.flatnonzero(terminals | timeouts) + 1
+    else:
+        stops = _ends_without_timeouts(terminals, time_limit)
+    if not len(stops) or stops[-1] != len(terminals):
+        stops = np.append(stops, len(terminals))
+    return Bounds(np.concatenate(([0], stops[:-1])), stops, terminals[stops - 1])
+
+
+def _ends_without_timeouts(terminals: np.ndarray, time_limit: int) -> np.ndarray:
+    """Return the row behind each terminal one, and every so many rows between them."""
+    ends = np.flatnonzero(terminals) + 1
     starts = np.concatenate(([0], ends))
-    stops = ends if len(ends) and ends[-1] == len(terminals) else [*ends, len(terminals)]
-    return [
-        Bounds(int(start), int(stop), bool(terminals[stop - 1]))
-        for start, stop in zip(starts, stops, strict=False)
-    ]
-
-
-def _ends_without_timeouts(terminals: np.ndarray, time_limit: int) -> Iterator[int]:
-    start = 0
-    for terminal in [*np.flatnonzero(terminals) + 1, len(terminals)]:
-        while terminal - start > time_limit:
-            start += time_limit
-            yield start
-        if terminal - start == time_limit or terminals[terminal - 1]:
-            start = int(terminal)
-            yield start
+    rest = np.append(ends, len(terminals)) - starts
+    cut = np.repeat(starts, rest // time_limit)
+    place = np.arange(len(cut)) - np.repeat(np.cumsum(rest // time_limit), rest // time_limit)
+    place += np.repeat(rest // time_limit, rest // time_limit) + 1
+    found: np.ndarray = np.union1d(ends, cut + place * time_limit)
+    return found
 
 
 def describe(config: D4RL, file: h5py.File) -> DataSpec:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
 
-from vrl_core.episodes import DataSpec, Episode, FieldSpec
+from vrl_core.episodes import DataSpec, Episode, FieldSpec, whole
 from vrl_core.errors import VRLError, unknown_name
+from vrl_envs.collection import check_index
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.d5rl_config import D5RL
 from vrl_envs.readers.damage import IncompleteDataWarning, describe_all
@@ -30,10 +31,9 @@ from vrl_envs.readers.recorded_npz import (
     headers,
     is_image,
     mending_notes,
-    read_columns,
     require_same_rows,
-    terminal_rows,
 )
+from vrl_envs.readers.recorded_pieces import RecordedPiece, recorded_pieces
 from vrl_envs.readers.vd4rl_alignment import RecordedRows, to_episode
 
 LEXA_CAMERA = "12"
@@ -76,23 +76,35 @@ class D5RLDataset:
 
     def __getitem__(self, index: int, /) -> Episode:
         """Decompress one file. Raises `DamagedDataError` when it is damaged."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"episode {index} of {len(self)}")
+        return whole(self.pieces(index))
+
+    def pieces(self, index: int, /) -> Iterator[Episode]:
+        """Decompress one file, in pieces. Raises `DamagedDataError` when it is damaged."""
+        check_index(index, len(self))
         file = self._files[index]
         needed = {"action", *self._rewards, *self._observed()}
-        columns = read_columns(file, sorted(needed | ({"discount", *FLAGS} & set(file.columns))))
+        wanted = needed | ({"discount", *FLAGS} & set(file.columns))
+        info = {"file": file.path.name, "folder": file.path.parent.name}
+        for piece in recorded_pieces(file, wanted, self.spec.observations.values()):
+            yield to_episode(
+                self._rows(file, piece),
+                where=str(file.path),
+                info=info,
+                first=piece.first,
+                ends=piece.ends,
+            )
+
+    def _rows(self, file: NpzFile, piece: RecordedPiece) -> RecordedRows:
+        columns, action = piece.columns, piece.columns["action"]
         observations = {field: columns[name] for field, name in self._fields.items()}
         if self._joints:
             observations["state"] = columns[self._joints].astype(np.float32)
-        action = columns["action"]
-        rows = RecordedRows(
+        return RecordedRows(
             observations=observations,
             action=np.concatenate((action[:1], bounded(action[1:], file.path))),
-            reward=np.sum([columns[name].reshape(file.rows) for name in self._rewards], axis=0),
-            terminal=terminal_rows(columns, file.rows),
+            reward=np.sum([columns[name].reshape(-1) for name in self._rewards], axis=0),
+            terminal=piece.terminal,
         )
-        info = {"file": file.path.name, "folder": file.path.parent.name}
-        return to_episode(rows, where=str(file.path), info=info)
 
     def _observed(self) -> tuple[str, ...]:
         return (*self._fields.values(), *((self._joints,) if self._joints else ()))

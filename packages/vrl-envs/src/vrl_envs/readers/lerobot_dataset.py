@@ -8,7 +8,8 @@ where it ended the task (`terminal_observation`).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import tee
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
 
-from vrl_core.episodes import DataSpec, Episode, FieldSpec
+from vrl_core.episodes import DataSpec, Episode, FieldSpec, cuts, whole
 from vrl_core.errors import DamagedDataError, VRLError, unknown_name
+from vrl_envs.collection import check_index
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.damage import IncompleteDataWarning, damaged
 from vrl_envs.readers.lerobot_config import LeRobot
@@ -28,9 +30,11 @@ from vrl_envs.readers.lerobot_episodes import (
     find_episodes,
     of_instruction,
     require_files,
+    require_totals,
 )
-from vrl_envs.readers.lerobot_frames import decode_images, read_video
+from vrl_envs.readers.lerobot_frames import FrameStream, decoded_image, video_frames
 from vrl_envs.readers.lerobot_info import Info, read_info
+from vrl_envs.readers.lerobot_tables import ImageColumns, groups_of, matrix
 from vrl_envs.settings import QUALITY_ALIASES
 
 REWARDS = ("next.reward", "reward")
@@ -43,9 +47,11 @@ class LeRobotDataset:
     def __init__(self, config: LeRobot) -> None:
         self.config = config
         self.info = read_info(Path(config.path).expanduser())
-        found = of_instruction(find_episodes(self.info), config.instruction)
-        self.episodes = [episode for episode in found if episode.length >= 2]
-        if not self.episodes:
+        listed = find_episodes(self.info)
+        notes = require_totals(listed, skip_damaged=config.skip_damaged)
+        found = of_instruction(listed, config.instruction)
+        self.episodes = found.those(found.length >= 2)
+        if not len(self.episodes):
             raise VRLError(f"No episode of {self.info.folder} has a step.")
         require_files(self.episodes, skip_damaged=config.skip_damaged)
         self.reward = reward_column(self.info, config)
@@ -55,9 +61,10 @@ class LeRobotDataset:
             raise VRLError(f"The LeRobot dataset {self.info.folder} has nothing to observe.")
         self.bounds = action_bounds(self.info) if config.actions == "scaled" else None
         self._rows: tuple[tuple[Path, tuple[int, ...]], pyarrow.Table] | None = None
+        self._images: ImageColumns | None = None
         self.spec = self._describe(self._frame_shapes())
         if parent_process() is None:
-            for note in self._notes(len(found)):
+            for note in (*notes, *self._notes(len(found))):
                 warnings.warn(f"{self.info.folder}: {note}.", IncompleteDataWarning, stacklevel=3)
 
     def __len__(self) -> int:
@@ -65,46 +72,55 @@ class LeRobotDataset:
 
     def __getitem__(self, index: int, /) -> Episode:
         """Read one episode. Raises `DamagedDataError` when a file is damaged."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"episode {index} of {len(self)}")
-        place = self.episodes[index]
-        rows = self._table(place)
-        terminated, kept = self._end(rows)
-        steps = place.length if kept else place.length - 1
-        observations = {
-            name: np.concatenate((values, values[-1:])) if kept else values
-            for name, values in self._observations(place, rows).items()
-        }
-        last = np.arange(steps) == steps - 1
-        return Episode(
-            observations=observations,
-            actions=self._scaled(_matrix(rows, "action"), place.data)[:steps],
-            rewards=self._rewards(rows)[:steps],
-            terminations=last & (terminated and kept),
-            truncations=last & (not (terminated and kept)),
-            info=self._facts(place),
-        )
+        return whole(self.pieces(index))
 
-    def _table(self, place: EpisodePlace) -> pyarrow.Table:
-        """Return the rows of an episode, in the order of their frames."""
+    def pieces(self, index: int, /) -> Iterator[Episode]:
+        """Read one episode in pieces. Raises `DamagedDataError` when a file is damaged."""
+        check_index(index, len(self))
+        place = self.episodes[index]
+        rows, places = self._table(place)
+        terminated, kept = self._end(rows, place.data)
+        steps = place.length if kept else place.length - 1
+        frames = self._frames(place, rows, places)
+        for first, stop in cuts(steps, self.spec.observations.values()):
+            part = rows.slice(first, stop - first)
+            last = np.arange(first, stop) == steps - 1
+            yield Episode(
+                observations=self._observations(place, rows, frames, (first, stop)),
+                actions=self._scaled(matrix(part, "action", place.data), place.data),
+                rewards=self._rewards(part, first, place),
+                terminations=last & (terminated and kept),
+                truncations=last & (not (terminated and kept)),
+                info=self._facts(place),
+            )
+
+    def _table(self, place: EpisodePlace) -> tuple[pyarrow.Table, np.ndarray]:
+        """Return an episode's rows without images, in the order of their frames.
+
+        And where they lie in the groups of rows that hold them.
+        """
         with damaged(place.data, pyarrow.ArrowException):
             table = self._groups(place)
-            own = np.flatnonzero(_matrix(table, "episode_index")[:, 0] == place.index)
-            order = np.argsort(_matrix(table, "frame_index")[own, 0], kind="stable")
-            rows = table.take(own[order])
+            own = np.flatnonzero(matrix(table, "episode_index", place.data)[:, 0] == place.index)
+            frames = matrix(table, "frame_index", place.data)[own, 0]
+            places = own[np.argsort(frames, kind="stable")]
+            # Rows that lie together are a view, not a copy.
+            together = len(places) and (np.diff(places) == 1).all()
+            rows = table.slice(int(places[0]), len(places)) if together else table.take(places)
         if len(rows) != place.length:
             raise DamagedDataError(
                 f"{place.data} has {len(rows)} rows of episode {place.index}, which has "
                 f"{place.length} by the dataset's list. Fetch it again."
             )
-        return rows
+        return rows, places
 
     def _groups(self, place: EpisodePlace) -> pyarrow.Table:
         """Read the groups of rows that an episode may be in; the newest are kept."""
         with parquet.ParquetFile(place.data) as file:
-            groups = tuple(_groups_of(file, place.index))
+            groups = groups_of(file, place.index)
             if self._rows is None or self._rows[0] != (place.data, groups):
                 columns = self._columns(place, file.schema_arrow.names)
+                self._rows = None
                 read = file.read_row_groups(list(groups), columns=columns)
                 self._rows = (place.data, groups), read
         return self._rows[1]
@@ -117,29 +133,43 @@ class LeRobotDataset:
         missing = sorted(needed - set(names))
         if missing:
             raise DamagedDataError(f"{place.data} has no column {', '.join(missing)}.")
-        return [name for name in names if name in {*needed, *ENDS, "timestamp"}]
+        return [name for name in names if name in {*needed, *ENDS, "timestamp"} - images]
 
-    def _end(self, rows: pyarrow.Table) -> tuple[bool, bool]:
+    def _end(self, rows: pyarrow.Table, path: Path) -> tuple[bool, bool]:
         """Return whether the last step ended the task, and whether it is kept."""
+        last = rows.slice(len(rows) - 1)
         ends = {
-            name: bool(_matrix(rows, name)[-1, 0]) for name in ENDS if name in rows.schema.names
+            name: bool(matrix(last, name, path)[0, 0]) for name in ENDS if name in rows.schema.names
         }
         terminated = self.config.reward == "success" or _terminated(ends)
         return terminated, terminated and self.config.terminal_observation == "repeat"
 
-    def _observations(self, place: EpisodePlace, rows: pyarrow.Table) -> dict[str, np.ndarray]:
-        fields = {
-            field: _matrix(rows, name).astype(np.float32) for field, name in self.vectors.items()
+    def _observations(
+        self,
+        place: EpisodePlace,
+        rows: pyarrow.Table,
+        frames: Mapping[str, FrameStream],
+        steps: tuple[int, int],
+    ) -> dict[str, np.ndarray]:
+        """Return the observations of steps; behind the last row, the last is repeated."""
+        first, stop = steps
+        count = min(stop + 1, len(rows)) - first
+        seen = rows.slice(first, count)
+        fields = {field: stream.take(count) for field, stream in frames.items()}
+        fields |= {
+            field: matrix(seen, name, place.data).astype(np.float32)
+            for field, name in self.vectors.items()
         }
-        frames = {field: self._frames(place, rows, name) for field, name in self.cameras.items()}
-        for field, values in {**frames, **fields}.items():
+        for field, values in fields.items():
             wanted = self.spec.observations[field].shape
             if values.shape[1:] != wanted:
                 raise DamagedDataError(
                     f"{field} of episode {place.index} in {place.data} has rows of shape "
                     f"{values.shape[1:]}; the dataset has {wanted}."
                 )
-        return {**frames, **fields}
+        if count == stop + 1 - first:
+            return fields
+        return {name: np.concatenate((each, each[-1:])) for name, each in fields.items()}
 
     def _frame_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of a frame of each camera; what `info.json` says is not always true.
@@ -148,13 +178,11 @@ class LeRobotDataset:
         """
         if not self.cameras:
             return {}
-        for place in self.episodes:
+        for number in range(len(self.episodes)):
+            place = self.episodes[number]
             try:
-                rows = self._table(place)[:1]
-                return {
-                    field: self._frames(place, rows, name).shape[1:]
-                    for field, name in self.cameras.items()
-                }
+                frames = self._frames(place, *self._table(place))
+                return {field: stream.take(1).shape[1:] for field, stream in frames.items()}
             except DamagedDataError as error:
                 if not self.config.skip_damaged:
                     raise DamagedDataError(
@@ -162,23 +190,56 @@ class LeRobotDataset:
                     ) from error
         raise DamagedDataError(f"Every episode of {self.info.folder} is damaged.")
 
-    def _frames(self, place: EpisodePlace, rows: pyarrow.Table, name: str) -> np.ndarray:
-        if not self.info.is_video(name):
-            return decode_images(rows[name].to_pylist(), place.data, size=self.config.size)
+    def _frames(
+        self, place: EpisodePlace, rows: pyarrow.Table, places: np.ndarray
+    ) -> dict[str, FrameStream]:
+        """Return each camera's frames."""
+        found = {
+            field: FrameStream(self._shown(place, rows, name), str(place.videos[name].path))
+            for field, name in self.cameras.items()
+            if self.info.is_video(name)
+        }
+        encoded = [name for name in self.cameras.values() if not self.info.is_video(name)]
+        if encoded:
+            streams = tee(self._encoded(encoded, places), len(encoded))
+            found |= {
+                field: FrameStream(self._decoded(place, stream, name), str(place.data))
+                for stream, (field, name) in zip(
+                    streams,
+                    ((f, n) for f, n in self.cameras.items() if n in encoded),
+                    strict=True,
+                )
+            }
+        return {field: found[field] for field in self.cameras}
+
+    def _shown(self, place: EpisodePlace, rows: pyarrow.Table, name: str) -> Iterator[np.ndarray]:
         video = place.videos[name]
         if "timestamp" in rows.schema.names:
-            seconds = _matrix(rows, "timestamp")[:, 0]
+            seconds = matrix(rows, "timestamp", place.data)[:, 0]
         else:
             seconds = np.arange(len(rows)) / self.info.fps
-        return read_video(
-            video.path, (video.start + seconds).tolist(), fps=self.info.fps, size=self.config.size
-        )
+        times = (video.start + seconds).tolist()
+        return video_frames(video.path, times, fps=self.info.fps, size=self.config.size)
 
-    def _rewards(self, rows: pyarrow.Table) -> np.ndarray:
+    def _encoded(self, names: Sequence[str], places: np.ndarray) -> Iterator[dict[str, Any]]:
+        """Yield each row's encoded images; goes on where the episode before ended."""
+        assert self._rows is not None, "rows are read before images"
+        source = (*self._rows[0], tuple(names))
+        if self._images is None or self._images.source != source:
+            self._images = ImageColumns(*source)
+        return self._images.cells(places)
+
+    def _decoded(
+        self, place: EpisodePlace, cells: Iterator[dict[str, Any]], name: str
+    ) -> Iterator[np.ndarray]:
+        for each in cells:
+            yield decoded_image(each[name], place.data, size=self.config.size)
+
+    def _rewards(self, rows: pyarrow.Table, first: int, place: EpisodePlace) -> np.ndarray:
         if self.reward:
-            return _matrix(rows, self.reward)[:, 0].astype(np.float32)
-        rewards = np.zeros(len(rows), np.float32)
-        rewards[-1] = self.config.reward == "success"
+            return matrix(rows, self.reward, place.data)[:, 0].astype(np.float32)
+        last = np.arange(first, first + len(rows)) == place.length - 1
+        rewards: np.ndarray = (last & (self.config.reward == "success")).astype(np.float32)
         return rewards
 
     def _scaled(self, actions: np.ndarray, path: Path) -> np.ndarray:
@@ -265,28 +326,3 @@ def _terminated(ends: Mapping[str, bool]) -> bool:
         if name in ends:
             return ends[name]
     return ends.get("next.done", False) and not ends.get("next.truncated", False)
-
-
-def _groups_of(file: parquet.ParquetFile, episode: int) -> list[int]:
-    """Return the row groups of a table that may hold an episode, by their statistics."""
-    groups = []
-    for group in range(file.metadata.num_row_groups):
-        found = _episodes_in(file.metadata.row_group(group))
-        if found is None or found[0] <= episode <= found[1]:
-            groups.append(group)
-    return groups
-
-
-def _episodes_in(group: Any) -> tuple[int, int] | None:
-    """Return a row group's first and last episode, None where that is not recorded."""
-    for number in range(group.num_columns):
-        each = group.column(number)
-        if each.path_in_schema == "episode_index":
-            known = each.statistics is not None and each.statistics.has_min_max
-            return (each.statistics.min, each.statistics.max) if known else None
-    return None
-
-
-def _matrix(rows: pyarrow.Table, name: str) -> np.ndarray:
-    """Return a column as `(rows, numbers)`; one number a row may be stored without a list."""
-    return np.asarray(rows[name].to_pylist(), np.float64).reshape(len(rows), -1)

@@ -1,9 +1,10 @@
-"""Frames of LeRobot's cameras as arrays: from encoded images in tables, and from videos."""
+"""Frames of LeRobot's cameras, one after the other: of images in tables, and of videos."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +20,56 @@ MICROSECONDS = 1_000_000
 """Units of a second in which containers are sought."""
 
 
-def read_video(path: Path, times: Sequence[float], *, fps: float, size: int | None) -> np.ndarray:
-    """Return the frames `(rows, height, width, 3)` uint8 shown at these seconds of a video.
+class FrameStream:
+    """The frames of an episode, taken a few at a time; each taking begins with the last frame."""
+
+    def __init__(self, frames: Iterator[np.ndarray], where: str) -> None:
+        self._frames, self._where = frames, where
+        self._last: np.ndarray | None = None
+
+    def take(self, count: int) -> np.ndarray:
+        """Return frames `(count, height, width, 3)` uint8, the last of the taking before first.
+
+        Raises `DamagedDataError` when they differ in size, and what decoding them raises.
+        """
+        before = [] if self._last is None else [self._last]
+        found: np.ndarray | None = None
+        row = -1
+        for row, frame in enumerate(islice(chain(before, self._frames), count)):
+            if found is None:
+                found = np.empty((count, *frame.shape), np.uint8)
+            if frame.shape != found.shape[1:]:
+                raise DamagedDataError(
+                    f"{self._where} has frames of {found.shape[1:]} and of {frame.shape}."
+                )
+            found[row] = frame
+        if found is None or row + 1 < count:
+            raise DamagedDataError(f"{self._where} has fewer frames than its episode.")
+        self._last = found[-1].copy()
+        return found
+
+
+def video_frames(
+    path: Path, times: Sequence[float], *, fps: float, size: int | None
+) -> Iterator[np.ndarray]:
+    """Yield the frames `(height, width, 3)` uint8 shown at these seconds of a video.
 
     The times ascend. A frame may be half a period off, or it is missing. Decoding begins at the
     key frame before the first. Raises `DamagedDataError`.
     """
+    found = 0
     with damaged(path, av.error.FFmpegError):
-        frames = list(_shown_at(path, times, 0.5 / fps, size))
-    if len(frames) < len(times):
+        for frame in _shown_at(path, times, 0.5 / fps):
+            found += 1
+            yield resized(frame, size)
+    if found < len(times):
         raise DamagedDataError(
-            f"{path} has no frame at {times[len(frames)]:.3f} s: {len(frames)} of the "
+            f"{path} has no frame at {times[found]:.3f} s: {found} of the "
             f"{len(times)} frames of an episode were found. Fetch it again."
         )
-    return np.stack(frames)
 
 
-def _shown_at(
-    path: Path, times: Sequence[float], tolerance: float, size: int | None
-) -> Iterator[np.ndarray]:
+def _shown_at(path: Path, times: Sequence[float], tolerance: float) -> Iterator[np.ndarray]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1  # as many processes as cores read episodes
@@ -49,28 +81,25 @@ def _shown_at(
                 continue
             if seconds > times[found] + tolerance:
                 return
-            yield resized(frame.to_ndarray(format="rgb24"), size)
+            yield frame.to_ndarray(format="rgb24")
             found += 1
             if found == len(times):
                 return
 
 
-def decode_images(cells: Iterable[Any], path: Path, *, size: int | None) -> np.ndarray:
-    """Return frames `(rows, height, width, 3)` uint8 of a table's encoded images.
+def decoded_image(cell: Any, path: Path, *, size: int | None) -> np.ndarray:
+    """Return the frame `(height, width, 3)` uint8 of a table's encoded image.
 
     A cell holds the bytes of a file, or where a file lies beside the table. Raises
     `DamagedDataError`.
     """
     with damaged(path, Image.DecompressionBombError, TypeError, SyntaxError):
-        return np.stack([resized(_decoded(cell), size) for cell in cells])
-
-
-def _decoded(cell: Any) -> np.ndarray:
-    content = cell.get("bytes") if isinstance(cell, dict) else cell
-    if content is None:
-        raise ValueError(f"a row names the image {cell and cell.get('path')} and does not hold it")
-    with Image.open(io.BytesIO(content)) as image:
-        return np.asarray(image.convert("RGB"))
+        content = cell.get("bytes") if isinstance(cell, dict) else cell
+        if content is None:
+            named = cell and cell.get("path")
+            raise ValueError(f"a row names the image {named} and does not hold it")
+        with Image.open(io.BytesIO(content)) as image:
+            return resized(np.asarray(image.convert("RGB")), size)
 
 
 def resized(frame: np.ndarray, size: int | None) -> np.ndarray:

@@ -13,6 +13,7 @@ from vrl_core.errors import VRLError
 
 INFO = Path("meta/info.json")
 VERSIONS = ("v2.0", "v2.1", "v3.0")
+TOTALS = ("total_episodes", "total_frames")
 OBSERVATION = "observation."
 _NUMBERS = ("float32", "float64", "int32", "int64", "float16", "int16", "int8", "uint8", "bool")
 
@@ -29,6 +30,8 @@ class Info:
     data_path: str
     video_path: str
     features: Mapping[str, Mapping[str, Any]]
+    totals: Mapping[str, int]
+    """Of `total_episodes` and `total_frames` those that are told."""
 
     @property
     def cameras(self) -> dict[str, str]:
@@ -94,6 +97,7 @@ def read_info(folder: Path) -> Info:
             features={
                 str(k): {**v, "shape": list(v["shape"])} for k, v in data["features"].items()
             },
+            totals={name: int(data[name]) for name in TOTALS if data.get(name) is not None},
         )
         if "action" not in info.features or not info.fps > 0:
             raise KeyError("action" if info.fps > 0 else "fps")

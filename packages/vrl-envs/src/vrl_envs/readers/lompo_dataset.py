@@ -9,14 +9,17 @@ same picture, is left out, as LOMPO's own loader does.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
 
-from vrl_core.episodes import DataSpec, Episode, FieldSpec
+from vrl_core.episodes import DataSpec, Episode, FieldSpec, whole
 from vrl_core.errors import DamagedDataError, VRLError
+from vrl_envs.collection import check_index
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.damage import IncompleteDataWarning, describe_all
 from vrl_envs.readers.lompo_config import LOMPO
@@ -27,10 +30,10 @@ from vrl_envs.readers.recorded_npz import (
     check_images,
     describe,
     mending_notes,
-    read_columns,
     require_same_rows,
-    terminal_rows,
 )
+from vrl_envs.readers.recorded_pieces import recorded_pieces
+from vrl_envs.readers.streamed_npz import StreamedNpz
 from vrl_envs.readers.vd4rl_alignment import RecordedRows, to_episode
 from vrl_envs.readers.vd4rl_files import LOMPO_KEYS, NPZ_KEYS, is_published
 from vrl_envs.settings import QUALITY_ALIASES
@@ -68,24 +71,29 @@ class LOMPODataset:
 
     def __getitem__(self, index: int, /) -> Episode:
         """Decompress one file. Raises `DamagedDataError` when it is damaged."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"episode {index} of {len(self)}")
+        return whole(self.pieces(index))
+
+    def pieces(self, index: int, /) -> Iterator[Episode]:
+        """Decompress one file, in pieces. Raises `DamagedDataError` when it is damaged."""
+        check_index(index, len(self))
         file = self._files[index]
         wanted = {*REQUIRED, *self._states(), "discount", *FLAGS} & set(file.columns)
-        columns = read_columns(file, sorted(wanted))
-        states = {name: columns[name].astype(np.float32) for name in self._states()}
-        rows = RecordedRows(
-            observations={"image": columns["image"], **states},
-            action=np.concatenate(
-                (columns["action"][:1], bounded(columns["action"][1:], file.path))
-            ),
-            reward=columns["reward"],
-            terminal=terminal_rows(columns, file.rows),
-        )
         info: dict[str, str | bool] = {"file": file.path.name}
-        if "success" in columns:
-            info["success"] = bool(columns["success"][1:].any())
-        return to_episode(rows, where=str(file.path), info=info)
+        for piece in recorded_pieces(file, wanted, self.spec.observations.values()):
+            columns, action = piece.columns, piece.columns["action"]
+            states = {name: columns[name].astype(np.float32) for name in self._states()}
+            rows = RecordedRows(
+                observations={"image": columns["image"], **states},
+                action=np.concatenate((action[:1], bounded(action[1:], file.path))),
+                reward=columns["reward"],
+                terminal=piece.terminal,
+            )
+            if "success" in columns:
+                before = info.get("success", False)
+                info["success"] = bool(before or columns["success"][1:].any())
+            yield to_episode(
+                rows, where=str(file.path), info=dict(info), first=piece.first, ends=piece.ends
+            )
 
     def _states(self) -> tuple[str, ...]:
         return ("state",) if self._state else ()
@@ -123,7 +131,8 @@ def _describe(path: Path) -> NpzFile:
         )
     if "mask" not in file.columns:
         return file
-    mask = read_columns(file, ["mask"])["mask"] != 0
+    with closing(StreamedNpz(path, file.columns)) as stream:
+        mask = stream.rows("mask", 0, file.rows).reshape(-1) != 0
     rows = int(mask.sum())
     if not mask[:rows].all():
         raise DamagedDataError(

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vrl_core.episodes import DataSpec, Episode, FieldSpec
+from vrl_core.episodes import DataSpec, Episode, FieldSpec, cuts, whole
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_core.store_manifest import spec_from_data
 from vrl_envs.collection import check_index
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.d4rl_dataset import SIZES
+from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.readers.minari_config import Minari
 from vrl_envs.readers.minari_spaces import Part, parts_of
-from vrl_envs.readers.minari_storage import MAIN, Recorded, open_episodes
+from vrl_envs.readers.minari_storage import MAIN, STEPS, Recorded, open_episodes
 from vrl_envs.settings import QUALITY_ALIASES
 
 DATA, METADATA = Path("data") / MAIN, Path("data/metadata.json")
@@ -52,32 +55,73 @@ class MinariDataset:
         if not len(self.episodes):
             raise VRLError(f"The Minari dataset {self.path} has no episodes.")
         self.spec = describe(config, self.metadata, self.parts, len(self.low))
+        if parent_process() is None:
+            self._compare_totals(skip_damaged=config.skip_damaged)
 
     def __len__(self) -> int:
         return len(self.episodes)
 
     def __getitem__(self, index: int, /) -> Episode:
         """Read episode `index`. Raises `DamagedDataError` when the file is damaged."""
+        return whole(self.pieces(index))
+
+    def pieces(self, index: int, /) -> Iterator[Episode]:
+        """Read episode `index` in pieces. Raises `DamagedDataError` when the file is damaged."""
         check_index(index, len(self))
         found = self.episodes[index]
-        rewards = np.asarray(found.rewards, np.float32).reshape(-1)
-        observations = {
-            part.name: np.asarray(found.observations[part.name], part.field.dtype)
-            for part in self.parts
-            if part.kind != "Text"
-        }
-        require_aligned(f"{self.path}, {found.name}", self.parts, observations, found, rewards)
-        terminations = np.asarray(found.terminations).reshape(-1).astype(bool)
-        truncations = np.asarray(found.truncations).reshape(-1).astype(bool)
-        return Episode(
-            observations=observations,
-            actions=self._scaled(np.asarray(found.actions, np.float64)),
-            rewards=rewards,
-            terminations=terminations,
-            # Minari marks an episode that the collector cut short; one that it does not is one too.
-            truncations=_ended(terminations, truncations),
-            info=facts(found),
+        where = f"{self.path}, {found.name}"
+        require_aligned(where, found)
+        for first, stop in cuts(found.rows["actions"], (part.field for part in self.parts)):
+            observations = {
+                part.name: np.asarray(found.observed(part, first, stop + 1), part.field.dtype)
+                for part in self.parts
+                if part.kind != "Text"
+            }
+            require_shapes(where, self.parts, observations)
+            terminations, truncations = (
+                found.values(name, first, stop).astype(bool).reshape(-1)
+                for name in ("terminations", "truncations")
+            )
+            last = np.arange(first, stop) == found.rows["actions"] - 1
+            yield Episode(
+                observations=observations,
+                actions=self._scaled(found.values("actions", first, stop).astype(np.float64)),
+                rewards=found.values("rewards", first, stop).astype(np.float32).reshape(-1),
+                terminations=terminations,
+                # Minari marks an episode that the collector cut short; one that it does not is
+                # one too.
+                truncations=(truncations | last) & ~terminations,
+                info=facts(found) if stop == found.rows["actions"] else {},
+            )
+
+    def _compare_totals(self, *, skip_damaged: bool) -> None:
+        """Raise `DamagedDataError` when there is not what the metadata count, or warn of it."""
+        counts = {"total_episodes": len(self)}
+        if "total_steps" in self.metadata:
+            counts["total_steps"] = self._steps_there(skip_damaged=skip_damaged)
+        told = {name: self.metadata.get(name, count) for name, count in counts.items()}
+        wrong = [f"{told[name]} {name}" for name in counts if told[name] != counts[name]]
+        if not wrong:
+            return
+        there = " and ".join(f"{count} {name}" for name, count in counts.items())
+        said = (
+            f"{self.path / METADATA} says {' and '.join(wrong)}; there are {there}. The dataset "
+            "was not fully downloaded, or a part is damaged"
         )
+        if not skip_damaged:
+            raise DamagedDataError(f"{said}. --dataset.skip-damaged takes those that are there.")
+        warnings.warn(f"{said}.", IncompleteDataWarning, stacklevel=4)
+
+    def _steps_there(self, *, skip_damaged: bool) -> int:
+        total = 0
+        for index in range(len(self)):
+            try:
+                total += self.episodes[index].rows["actions"]
+            except DamagedDataError as error:
+                if not skip_damaged:
+                    hint = " --dataset.skip-damaged leaves such episodes out."
+                    raise DamagedDataError(f"{error}{hint}") from error
+        return total
 
     def _scaled(self, actions: np.ndarray) -> np.ndarray:
         share = (actions - self.low) / (self.high - self.low)
@@ -151,22 +195,27 @@ def describe(
     )
 
 
-def require_aligned(
-    where: str,
-    parts: Sequence[Part],
-    observations: Mapping[str, np.ndarray],
-    found: Recorded,
-    rewards: np.ndarray,
-) -> None:
+def require_aligned(where: str, found: Recorded) -> None:
     """Raise `DamagedDataError` unless there is a reward an action, and an observation more."""
-    rows = {name: len(values) for name, values in observations.items()}
-    steps = len(found.actions)
-    ends = {np.size(found.terminations), np.size(found.truncations)}
-    if {len(rewards), *ends} != {steps} or any(count != steps + 1 for count in rows.values()):
+    steps = found.rows["actions"]
+    rows = {name: count for name, count in found.rows.items() if name not in STEPS}
+    uneven = any(found.rows[name] != steps for name in STEPS)
+    if uneven or any(count != steps + 1 for count in rows.values()):
         raise DamagedDataError(
-            f"{where} is damaged: {steps} actions, {len(rewards)} rewards, observations {rows}; "
-            "there must be one observation more than actions."
+            f"{where} is damaged: {steps} actions, {found.rows['rewards']} rewards, observations "
+            f"{rows}; there must be one observation more than actions."
         )
+    if found.metadata.get("total_steps", steps) != steps:
+        raise DamagedDataError(
+            f"{where} is damaged: it has {steps} steps, and {found.metadata['total_steps']} by "
+            "what is said of it (total_steps)."
+        )
+
+
+def require_shapes(
+    where: str, parts: Sequence[Part], observations: Mapping[str, np.ndarray]
+) -> None:
+    """Raise `DamagedDataError` unless observations have the shapes of the dataset's space."""
     for part in parts:
         shape = observations[part.name].shape[1:] if part.name in observations else part.shape
         if shape != part.shape:
@@ -182,15 +231,10 @@ def facts(found: Recorded) -> dict[str, Any]:
     seed = found.metadata.get("seed")
     if isinstance(seed, int | np.integer):
         known["seed"] = int(seed)
-    if found.successes is not None:
-        known["success"] = bool(np.nan_to_num(found.successes.astype(np.float64)).any())
-    return {"episode": found.name, **known, **found.texts}
-
-
-def _ended(terminations: np.ndarray, truncations: np.ndarray) -> np.ndarray:
-    ended: np.ndarray = truncations & ~terminations
-    ended[-1] = not terminations[-1]
-    return ended
+    success = found.success()
+    if success is not None:
+        known["success"] = success
+    return {"episode": found.name, **known, **found.texts()}
 
 
 def _environment(

@@ -1,10 +1,9 @@
-"""Minari's two ways of storing episodes, HDF5 and Arrow, read one episode at a time."""
+"""Minari's episodes as HDF5 stores them, and what a reader of either way of storing offers."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,25 +15,38 @@ from vrl_envs.readers.damage import damaged
 from vrl_envs.readers.minari_spaces import Part, decoded
 
 MAIN = "main_data.hdf5"
-INSTALL = "pip install 'vrl-envs[minari]'"
 FORMATS = ("hdf5", "arrow", "parquet")
+STEPS = ("actions", "rewards", "terminations", "truncations")
+"""Tables of one row a step."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recorded:
-    """An episode as Minari stores it: T actions, T+1 observations."""
+class Recorded(Protocol):
+    """An episode as Minari stores it: T actions, T+1 observations, read a few rows at a time."""
 
-    name: str
-    observations: Mapping[str, np.ndarray]
-    actions: np.ndarray
-    rewards: np.ndarray
-    terminations: np.ndarray
-    truncations: np.ndarray
-    successes: np.ndarray | None = None
-    """What the steps' information calls `success`, if anything."""
-    texts: Mapping[str, str] = field(default_factory=dict)
-    """The first of the episode's texts, such as what an agent was told to do."""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    @property
+    def name(self) -> str: ...
+    @property
+    def rows(self) -> Mapping[str, int]:
+        """Rows of each of `STEPS` and of each part of the observations."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+    def observed(self, part: Part, first: int, stop: int) -> np.ndarray:
+        """Return rows of a part of the observations; of numbers as they are stored."""
+        ...
+
+    def values(self, name: str, first: int, stop: int) -> np.ndarray:
+        """Return rows of one of `STEPS`."""
+        ...
+
+    def texts(self) -> Mapping[str, str]:
+        """Return the first of each text, such as what an agent was told to do."""
+        ...
+
+    def success(self) -> bool | None:
+        """Return whether the steps read so far had what their information calls `success`."""
+        ...
 
 
 class Episodes(Protocol):
@@ -51,6 +63,8 @@ def open_episodes(path: Path, data_format: str, parts: Sequence[Part]) -> Episod
     if data_format == "hdf5":
         return Hdf5Episodes(path, parts)
     if data_format in FORMATS:
+        from vrl_envs.readers.minari_arrow import ArrowEpisodes
+
         return ArrowEpisodes(path, data_format, parts)
     raise VRLError(
         f"The Minari dataset {path} is stored as {data_format!r}; read are {', '.join(FORMATS)}."
@@ -64,135 +78,72 @@ class Hdf5Episodes:
         self._path = path
         with damaged(path):
             self._file = h5py.File(path / "data" / MAIN, "r")
-            self._names = sorted(
-                (name for name in self._file if name.startswith("episode_")),
-                key=lambda name: int(name.removeprefix("episode_")),
-            )
+            names = (name for name in self._file if name.startswith("episode_"))
+            numbers = (int(name.removeprefix("episode_")) for name in names)
+            self._numbers = np.sort(np.fromiter(numbers, np.int64))
             self.parts = [self._as_stored(part) for part in parts]
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._numbers)
 
     def __getitem__(self, index: int, /) -> Recorded:
+        name = f"episode_{self._numbers[index]}"
         with damaged(self._path):
-            group = self._file[self._names[index]]
-            seen = {part.name: self._table(group, part) for part in self.parts}
-            texts = [part.name for part in self.parts if part.kind == "Text"]
-            return Recorded(
-                name=self._names[index],
-                observations={
-                    part.name: _rows(seen[part.name], part)
-                    for part in self.parts
-                    if part.name not in texts
-                },
-                texts={name: seen[name][0].decode() for name in texts},
-                successes=_found(group.get("infos")),
-                metadata=dict(group.attrs),
-                **{name: group[name][()] for name in STEPS},
-            )
+            return Hdf5Episode(self._path, name, self._file[name], self.parts)
 
     def _as_stored(self, part: Part) -> Part:
         """Return a part, whose frames are JPEGs only if they are not stored as what they are."""
-        if not part.jpeg or not self._names:
+        if not part.jpeg or not len(self):
             return part
-        table = self._table(self._file[self._names[0]], part)
+        table = table_of(self._file[f"episode_{self._numbers[0]}"], part)
         return replace(part, jpeg=table.shape[1:] != part.shape)
 
-    def _table(self, group: Any, part: Part) -> Any:
-        keys = (f"_index_{key}" if isinstance(key, int) else key for key in part.place)
-        return group["/".join(["observations", *keys])]
+
+class Hdf5Episode:
+    """One group."""
+
+    def __init__(self, path: Path, name: str, group: Any, parts: Sequence[Part]) -> None:
+        self._path, self.name, self._group = path, name, group
+        self._tables = {part.name: table_of(group, part) for part in parts}
+        self._texts = [part.name for part in parts if part.kind == "Text"]
+        tables = {name: group[name] for name in STEPS}
+        tables |= {name: x for name, x in self._tables.items() if name not in self._texts}
+        self.rows = {name: len(table) for name, table in tables.items()}
+        self.metadata = dict(group.attrs)
+
+    def observed(self, part: Part, first: int, stop: int) -> np.ndarray:
+        """Return rows of a part of the observations."""
+        with damaged(self._path):
+            rows = self._tables[part.name][first:stop]
+            return decoded(rows, part) if part.jpeg else np.asarray(rows)
+
+    def values(self, name: str, first: int, stop: int) -> np.ndarray:
+        """Return rows of one of `STEPS`."""
+        with damaged(self._path):
+            return np.asarray(self._group[name][first:stop])
+
+    def texts(self) -> Mapping[str, str]:
+        """Return the first of each text."""
+        with damaged(self._path):
+            return {name: self._tables[name][0].decode() for name in self._texts}
+
+    def success(self) -> bool | None:
+        """Return whether any step's information has `success`."""
+        infos = self._group.get("infos")
+        if not isinstance(infos, h5py.Group) or not isinstance(infos.get("success"), h5py.Dataset):
+            return None
+        with damaged(self._path):
+            return any_success(np.asarray(infos["success"][()]))
 
 
-STEPS = ("actions", "rewards", "terminations", "truncations")
-"""Tables of one row a step."""
+def table_of(group: Any, part: Part) -> Any:
+    """Return the table of a part of the observations."""
+    keys = (f"_index_{key}" if isinstance(key, int) else key for key in part.place)
+    return group["/".join(["observations", *keys])]
 
 
-def _rows(table: Any, part: Part) -> np.ndarray:
-    return decoded(table[()], part) if part.jpeg else np.asarray(table[()])
-
-
-def _found(infos: Any) -> np.ndarray | None:
-    if not isinstance(infos, h5py.Group) or not isinstance(infos.get("success"), h5py.Dataset):
+def any_success(values: np.ndarray) -> bool | None:
+    """Return whether any number is not zero; None when these are no numbers."""
+    if values.dtype.kind not in "biuf":
         return None
-    return _if_numbers(np.asarray(infos["success"][()]))
-
-
-class ArrowEpisodes:
-    """Folders `0`, `1`, ... of one table each, whose last row has an observation and no step."""
-
-    def __init__(self, path: Path, data_format: str, parts: Sequence[Part]) -> None:
-        try:
-            import pyarrow.dataset
-        except ImportError as error:
-            raise VRLError(
-                f"The Minari dataset {path} is stored as {data_format!r}, which pyarrow reads. "
-                f"Install it: {INSTALL}"
-            ) from error
-        self._arrow: Any = pyarrow
-        self._path, self._format, self.parts = path, data_format, list(parts)
-        folders = (path / "data").iterdir()
-        self._names = sorted((each.name for each in folders if each.name.isdigit()), key=int)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __getitem__(self, index: int, /) -> Recorded:
-        folder = self._path / "data" / self._names[index]
-        with damaged(folder, self._arrow.ArrowException):
-            read = self._arrow.dataset.dataset(
-                folder, format=self._format, ignore_prefixes=["_", ".", "metadata.json"]
-            ).to_table()
-            columns = {name: read[name].combine_chunks() for name in read.column_names}
-            seen = {part: _inside(columns["observations"], part.place) for part in self.parts}
-            steps = len(read) - 1
-            return Recorded(
-                name=f"episode_{self._names[index]}",
-                observations={
-                    part.name: _numbers(values, part)
-                    for part, values in seen.items()
-                    if part.kind != "Text"
-                },
-                texts={
-                    part.name: values[0].as_py()
-                    for part, values in seen.items()
-                    if part.kind == "Text"
-                },
-                actions=_listed(columns["actions"], steps),
-                rewards=columns["rewards"].to_numpy(zero_copy_only=False)[:steps],
-                terminations=columns["terminations"].to_numpy(zero_copy_only=False)[:steps],
-                truncations=columns["truncations"].to_numpy(zero_copy_only=False)[:steps],
-                successes=_told(columns.get("infos")),
-                metadata=json.loads((folder / "metadata.json").read_text()),
-            )
-
-
-def _inside(values: Any, place: tuple[str | int, ...]) -> Any:
-    for key in place:
-        values = values.field(str(key))
-    return values
-
-
-def _numbers(values: Any, part: Part) -> np.ndarray:
-    if part.jpeg:
-        return decoded([value.as_py() for value in values], part)
-    if part.kind == "Discrete":
-        return np.asarray(values.to_numpy(zero_copy_only=False))
-    flat = values.flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat).reshape(len(values), *part.shape)
-
-
-def _listed(values: Any, steps: int) -> np.ndarray:
-    flat = values.flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat).reshape(len(values), -1)[:steps]
-
-
-def _told(infos: Any) -> np.ndarray | None:
-    if infos is None or infos.type.get_field_index("success") < 0:
-        return None
-    values = infos.field("success")
-    numbers = values.flatten() if hasattr(values.type, "list_size") else values
-    return _if_numbers(np.asarray(numbers.to_numpy(zero_copy_only=False)))
-
-
-def _if_numbers(values: np.ndarray) -> np.ndarray | None:
-    return values if values.dtype.kind in "biuf" else None
+    return bool(np.nan_to_num(values.astype(np.float64)).any())

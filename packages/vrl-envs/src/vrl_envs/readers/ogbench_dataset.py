@@ -10,12 +10,13 @@ step taken in a solved state has the reward of it and ends values (OGBench's `ma
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from vrl_core.episodes import DataSpec, Episode, FieldSpec
+from vrl_core.episodes import DataSpec, Episode, FieldSpec, cuts, whole
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_envs.collection import check_index, environment_data
 from vrl_envs.ogbench.config import OGBench
@@ -51,23 +52,33 @@ class OGBenchFile:
 
     def __getitem__(self, index: int, /) -> Episode:
         """Read episode `index`. Raises `DamagedDataError` when the file is damaged."""
+        return whole(self.pieces(index))
+
+    def pieces(self, index: int, /) -> Iterator[Episode]:
+        """Read episode `index` in pieces. Raises `DamagedDataError` when the file is damaged."""
         check_index(index, len(self))
-        first, last = int(self._begins[index]), int(self._ends[index])
+        begin, end = int(self._begins[index]), int(self._ends[index]) + 1
         [(field, wanted)] = self.spec.observations.items()
-        observations = self._file.rows("observations", first, last + 2)
-        actions = self._file.rows("actions", first, last + 1).astype(np.float32)
-        rewards, solved = self._relabelled(first, last + 1)
-        terminations = solved & self._terminates
-        truncations = np.zeros(len(solved), bool)
-        truncations[-1] = not terminations[-1]
-        return Episode(
-            observations={field: observations.astype(wanted.dtype, copy=False)},
-            actions=bounded(actions, self.path),
-            rewards=rewards,
-            terminations=terminations,
-            truncations=truncations,
-            info={"file": self.path.name, "row": first, "success": bool(solved.any())},
-        )
+        success = False
+        for first, stop in cuts(end - begin, [wanted]):
+            rows = begin + first, begin + stop
+            observations = self._file.rows("observations", rows[0], rows[1] + 1)
+            actions = self._file.rows("actions", *rows).astype(np.float32)
+            rewards, solved = self._relabelled(*rows)
+            success = success or bool(solved.any())
+            terminations = solved & self._terminates
+            truncations = np.zeros(len(solved), bool)
+            truncations[-1] = rows[1] == end and not terminations[-1]
+            yield Episode(
+                observations={field: observations.astype(wanted.dtype, copy=False)},
+                actions=bounded(actions, self.path),
+                rewards=rewards,
+                terminations=terminations,
+                truncations=truncations,
+                info={"file": self.path.name, "row": begin, "success": success},
+            )
+        if index == len(self) - 1:
+            self._file.finish()
 
     def _find_episodes(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of every episode's first and last step."""

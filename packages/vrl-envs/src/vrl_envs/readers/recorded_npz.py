@@ -10,6 +10,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from vrl_envs.readers.vd4rl_alignment import SCALARS, row_shape
 FLAGS = ("is_first", "is_last", "is_terminal", "terminal", "success", "mask")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
     """Shape and dtype of a column."""
 
@@ -30,7 +31,7 @@ class Header:
     dtype: np.dtype[np.generic]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NpzFile:
     """What is known of a file without decompressing it."""
 
@@ -67,7 +68,14 @@ def describe_columns(
                 f"{path} has {name} of shape {columns[name].shape}; expected one number a row."
             )
     rows, reconciled = _count(path, columns, (*required, "discount"))
-    return NpzFile(path=path, rows=rows, columns=columns, reconciled=reconciled)
+    shared = _layout(tuple(columns.items()))
+    return NpzFile(path=path, rows=rows, columns=shared, reconciled=reconciled)
+
+
+@lru_cache(maxsize=64)
+def _layout(columns: tuple[tuple[str, Header], ...]) -> Mapping[str, Header]:
+    """Return columns as one object for all files that have the same: there may be many files."""
+    return dict(columns)
 
 
 def headers(path: Path) -> dict[str, Header]:
@@ -140,37 +148,6 @@ def require_same_rows(files: Sequence[NpzFile], names: Sequence[str]) -> None:
                     f"{expected}. One dataset has one shape; keep different datasets in different "
                     "folders."
                 )
-
-
-def read_columns(file: NpzFile, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Decompress columns, cut to the file's rows; scalars are `(rows,)`.
-
-    Raises `DamagedDataError`, and `VRLError` when a second episode begins in the file.
-    """
-    with damaged(file.path), np.load(file.path, allow_pickle=False) as archive:
-        columns = {name: archive[name][: file.rows] for name in names}
-    columns = {
-        name: value.reshape(file.rows) if name in SCALARS else value
-        for name, value in columns.items()
-    }
-    starts = np.flatnonzero(columns.get("is_first", np.zeros(1))[1:])
-    if len(starts):
-        raise VRLError(
-            f"{file.path} holds several episodes: row {int(starts[0]) + 1} is marked as a first "
-            "one. Such files hold one episode each; split it there."
-        )
-    return columns
-
-
-def terminal_rows(columns: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
-    """Return which rows' states are terminal; without such a flag, a discount of zero says so."""
-    for name in ("is_terminal", "terminal"):
-        if name in columns:
-            return columns[name].astype(bool)
-    if "discount" in columns:
-        # The reset row's discount carries no information about a transition.
-        return np.asarray(columns["discount"] == 0) & (np.arange(rows) > 0)
-    return np.zeros(rows, dtype=bool)
 
 
 def mending_notes(files: Sequence[NpzFile]) -> list[str]:

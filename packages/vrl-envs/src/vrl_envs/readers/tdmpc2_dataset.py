@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import parent_process
@@ -22,8 +22,9 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from vrl_core.episodes import DataSpec, Episode, FieldSpec
+from vrl_core.episodes import DataSpec, Episode, FieldSpec, cuts, whole
 from vrl_core.errors import DamagedDataError, VRLError, unknown_name
+from vrl_envs.collection import check_index
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.damage import IncompleteDataWarning, damaged, describe_all
 from vrl_envs.readers.recognition import LOOKED_AT, files_below, ordered_files
@@ -32,6 +33,8 @@ from vrl_envs.readers.tdmpc2_tasks import TASKS
 from vrl_envs.readers.vd4rl_alignment import RecordedRows, to_episode
 from vrl_envs.settings import QUALITY_ALIASES
 
+TASKS_READ = 4096
+"""Episodes whose tasks are read at once."""
 NAMES = ("obs", "action", "reward", "task")
 
 
@@ -56,11 +59,9 @@ class TDMPC2Dataset:
         self._files, notes = describe_all(found, _describe, skip_damaged=config.skip_damaged)
         _require_same_sizes(self._files)
         number = _chosen(config.task, np.unique(np.concatenate([f.tasks for f in self._files])))
-        self._episodes = [
-            (file, int(index))
-            for file, each in enumerate(self._files)
-            for index in np.flatnonzero(each.tasks == number)
-        ]
+        chosen = [np.flatnonzero(each.tasks == number) for each in self._files]
+        self._row = np.concatenate(chosen)
+        self._file = np.repeat(np.arange(len(chosen)), [len(rows) for rows in chosen])
         self.sizes = {
             name: _size(asked, self._files[0].shapes[name][2], name)
             for name, asked in (("obs", config.observation_size), ("action", config.action_size))
@@ -77,29 +78,42 @@ class TDMPC2Dataset:
                 warnings.warn(f"{path}: {note}.", IncompleteDataWarning, stacklevel=3)
 
     def __len__(self) -> int:
-        return len(self._episodes)
+        return len(self._row)
 
     def __getitem__(self, index: int, /) -> Episode:
         """Read one episode. Raises `DamagedDataError` when the file is damaged."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"episode {index} of {len(self)}")
-        number, row = self._episodes[index]
-        path = self._files[number].path
-        with damaged(path, SafetensorError), safe_open(path, framework="numpy") as file:
-            read = {name: np.asarray(file.get_slice(name)[row]) for name in NAMES[:3]}
-        # What lies behind the task's own numbers is padding.
-        state, action = (read[name][:, : self.sizes[name]] for name in ("obs", "action"))
-        rows = len(state)
-        return to_episode(
-            RecordedRows(
-                observations={"state": state.astype(np.float32)},
-                action=np.concatenate((np.zeros_like(action[:1]), bounded(action[1:], path))),
-                reward=read["reward"].reshape(rows),
-                terminal=np.zeros(rows, bool),
-            ),
-            where=str(path),
-            info={"file": path.name, "episode": row},
-        )
+        return whole(self.pieces(index))
+
+    def pieces(self, index: int, /) -> Iterator[Episode]:
+        """Read one episode in pieces. Raises `DamagedDataError` when the file is damaged."""
+        check_index(index, len(self))
+        file, row = self._files[int(self._file[index])], int(self._row[index])
+        steps = file.shapes["obs"][1] - 1
+        for first, stop in cuts(steps, self.spec.observations.values()):
+            read = _rows(file.path, row, first, stop + 1)
+            # What lies behind the task's own numbers is padding.
+            state, action = (read[name][:, : self.sizes[name]] for name in ("obs", "action"))
+            rows = len(state)
+            yield to_episode(
+                RecordedRows(
+                    observations={"state": state.astype(np.float32)},
+                    action=np.concatenate(
+                        (np.zeros_like(action[:1]), bounded(action[1:], file.path))
+                    ),
+                    reward=read["reward"].reshape(rows),
+                    terminal=np.zeros(rows, bool),
+                ),
+                where=str(file.path),
+                info={"file": file.path.name, "episode": row},
+                first=first,
+                ends=stop == steps,
+            )
+
+
+def _rows(path: Path, episode: int, first: int, stop: int) -> dict[str, np.ndarray]:
+    """Read rows of an episode of each tensor. Raises `DamagedDataError`."""
+    with damaged(path, SafetensorError), safe_open(path, framework="numpy") as file:
+        return {name: np.asarray(file.get_slice(name)[episode, first:stop]) for name in NAMES[:3]}
 
 
 def looks_like_tdmpc2(path: Path) -> bool:
@@ -155,11 +169,19 @@ def _describe(path: Path) -> TensorFile:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in NAMES if name in names}
         _check_shapes(path, shapes)
         episodes = shapes["obs"][0]
-        tasks = np.asarray(file.get_tensor("task")) if "task" in names else np.zeros(episodes)
-    tasks = tasks.reshape(episodes, -1)
+        tasks = np.zeros(episodes, np.int64)
+        for start in range(0, episodes if "task" in names else 0, TASKS_READ):
+            some = slice(start, min(start + TASKS_READ, episodes))
+            tasks[some] = _tasks(path, np.asarray(file.get_slice("task")[some]))
+    return TensorFile(path=path, shapes=shapes, tasks=tasks)
+
+
+def _tasks(path: Path, tasks: np.ndarray) -> np.ndarray:
+    """Return the task of each episode, of those of its rows."""
+    tasks = tasks.reshape(len(tasks), -1)
     if (tasks != tasks[:, :1]).any():
         raise VRLError(f"{path} has episodes in which the task changes; each must have one.")
-    return TensorFile(path=path, shapes=shapes, tasks=tasks[:, 0].astype(np.int64))
+    return tasks[:, 0]
 
 
 def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -32,20 +32,24 @@ class RecordedRows:
     terminal: np.ndarray
 
 
-def to_episode(rows: RecordedRows, *, where: str, info: Mapping[str, Any]) -> Episode:
-    """Return the N-1 steps of a recorded episode.
+def to_episode(
+    rows: RecordedRows, *, where: str, info: Mapping[str, Any], first: int = 0, ends: bool = True
+) -> Episode:
+    """Return the N-1 steps of a recorded episode, or of a piece of one.
 
     The last step is a truncation (V-D4RL's episodes end by the time limit, or were cut) unless
-    its state is terminal. Raises `VRLError` when a state before the last one is terminal.
+    its state is terminal. A piece begins with row `first` of the episode and `ends` with it or
+    not. Raises `VRLError` when a state before the episode's last one is terminal.
     """
-    if rows.terminal[:-1].any():
+    before = rows.terminal[:-1] if ends else rows.terminal
+    if before.any():
         raise VRLError(
-            f"{where} goes on after a terminal state (row {int(rows.terminal[:-1].argmax())}). It "
+            f"{where} goes on after a terminal state (row {first + int(before.argmax())}). It "
             "is not one episode; split it there."
         )
     terminations = rows.terminal[1:].astype(bool)
     truncations = np.zeros_like(terminations)
-    truncations[-1] = not terminations[-1]
+    truncations[-1] = ends and not terminations[-1]
     return Episode(
         observations=rows.observations,
         actions=rows.action[1:].astype(np.float32),

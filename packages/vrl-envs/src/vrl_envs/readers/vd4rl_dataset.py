@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from multiprocessing import parent_process
 from typing import Any, Protocol
 
-from vrl_core.episodes import DataSpec, Episode, FieldSpec
+from vrl_core.episodes import DataSpec, Episode, FieldSpec, whole
 from vrl_core.errors import VRLError
 from vrl_envs.dmc.shift import DIFFICULTY_ALIASES, LIMBS
 from vrl_envs.readers.damage import IncompleteDataWarning
@@ -37,7 +37,9 @@ class EpisodeReader(Protocol):
     @property
     def episodes_per_read(self) -> int: ...
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> Episode: ...
+    @property
+    def kept_bytes(self) -> int: ...
+    def pieces(self, index: int, /) -> Iterator[Episode]: ...
 
 
 class VD4RLDataset:
@@ -71,14 +73,23 @@ class VD4RLDataset:
         """Neighbouring episodes that share compressed chunks, best read by one process."""
         return self._reader.episodes_per_read
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of decompressed chunks that a process keeps while it reads."""
+        return self._reader.kept_bytes
+
     def __len__(self) -> int:
         return len(self._reader)
 
     def __getitem__(self, index: int, /) -> Episode:
         """Read episode `index`. Raises `DamagedDataError` when its file is damaged."""
+        return whole(self.pieces(index))
+
+    def pieces(self, index: int, /) -> Iterator[Episode]:
+        """Read episode `index` in pieces. Raises `DamagedDataError` when its file is damaged."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"episode {index} of {len(self)}")
-        return self._reader[index % len(self)]
+        yield from self._reader.pieces(index % len(self))
 
 
 def _describe(source: Source, reader: EpisodeReader) -> DataSpec:

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from vrl_core.episodes import Episode, FieldSpec
+from vrl_core.episodes import Episode, FieldSpec, cuts, whole
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_envs.readers.damage import damaged, describe_all
 from vrl_envs.readers.vd4rl_alignment import SCALARS, RecordedRows, row_shape, to_episode
@@ -27,8 +26,38 @@ from vrl_envs.readers.vd4rl_alignment import SCALARS, RecordedRows, row_shape, t
 REQUIRED = ("observation", "action", "reward", "step_type")
 OPTIONAL = ("discount",)
 FIRST, MIDDLE, LAST = 0, 1, 2
-BLOCK_BYTES = 2**30
-"""Larger blocks of chunks are not kept in memory."""
+BLOCK_BYTES = 384 * 2**20
+"""Of larger blocks of chunks a part is kept in memory, and the chunks decompressed for each."""
+
+
+@dataclass(frozen=True)
+class _Episodes:
+    """Where episodes lie: parts are rows `first` to `stop` of a shard, each an array `(parts,)`."""
+
+    shard: np.ndarray
+    first: np.ndarray
+    stop: np.ndarray
+    begin: np.ndarray
+    """Each episode's first part, `(episodes,)`."""
+    end: np.ndarray
+    """The one behind its last part."""
+
+    def __len__(self) -> int:
+        return len(self.begin)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Rows of each episode."""
+        total = np.concatenate(([0], np.cumsum(self.stop - self.first)))
+        found: np.ndarray = total[self.end] - total[self.begin]
+        return found
+
+    def parts(self, index: int) -> list[_Piece]:
+        """Return the parts of an episode."""
+        return [
+            _Piece(shard=int(self.shard[n]), first=int(self.first[n]), stop=int(self.stop[n]))
+            for n in range(self.begin[index], self.end[index])
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +74,14 @@ class _Shard:
     path: Path
     rows: int
     shapes: Mapping[str, tuple[int, ...]]
-    starts: tuple[int, ...]
+    starts: np.ndarray
     """Rows that begin an episode."""
-    cut: tuple[int, ...]
+    cut: np.ndarray
     """Those of them before which the episode has no last row."""
     finished: bool
     """Whether the last row ends an episode."""
     block_rows: int
+    row_bytes: int
     float_steps: bool
 
 
@@ -81,13 +111,18 @@ class Hdf5Episodes:
     @property
     def transitions(self) -> int:
         """Steps of all episodes."""
-        return sum(_rows(pieces) - 1 for pieces in self._episodes)
+        return int(self._episodes.rows.sum()) - len(self)
 
     @property
     def episodes_per_read(self) -> int:
         """Neighbouring episodes that one process should read together."""
         rows = self.transitions / len(self) + 1
         return max(1, math.ceil(max(shard.block_rows for shard in self._shards) / rows))
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of the largest block of images."""
+        return max(shard.block_rows * shard.row_bytes for shard in self._shards)
 
     @property
     def action_size(self) -> int:
@@ -107,24 +142,42 @@ class Hdf5Episodes:
 
     def __getitem__(self, index: int) -> Episode:
         """Read one episode; quickest in order."""
-        pieces = self._episodes[index]
-        columns = self._columns(pieces)
-        names = {name: columns[name].astype(np.float32) for name in self._extra}
-        rows = RecordedRows(
-            observations={"image": _to_height_width_channel(columns["observation"]), **names},
-            action=columns["action"],
-            reward=columns["reward"].reshape(-1),
-            terminal=_terminal(columns),
-        )
-        path = self._shards[pieces[0].shard].path
-        where = f"The episode at row {pieces[0].first} of {path}"
-        return to_episode(rows, where=where, info={"file": path.name, "row": pieces[0].first})
+        return whole(self.pieces(index))
 
-    def _columns(self, pieces: Sequence[_Piece]) -> dict[str, np.ndarray]:
-        parts = [self._read(piece) for piece in pieces]
-        if len(parts) == 1:
-            return parts[0]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    def pieces(self, index: int) -> Iterator[Episode]:
+        """Read one episode in pieces; quickest in order."""
+        parts = self._episodes.parts(index)
+        last = sum(part.stop - part.first for part in parts) - 1
+        path = self._shards[parts[0].shard].path
+        where = f"The episode at row {parts[0].first} of {path}"
+        info = {"file": path.name, "row": parts[0].first}
+        for first, stop in cuts(last, self.observations.values()):
+            columns = self._columns(parts, first, stop + 1)
+            rows = RecordedRows(
+                observations={
+                    "image": _to_height_width_channel(columns["observation"]),
+                    **{name: columns[name].astype(np.float32) for name in self._extra},
+                },
+                action=columns["action"],
+                reward=columns["reward"].reshape(-1),
+                terminal=_terminal(columns),
+            )
+            yield to_episode(rows, where=where, info=info, first=first, ends=stop == last)
+
+    def _columns(self, parts: Sequence[_Piece], first: int, stop: int) -> dict[str, np.ndarray]:
+        """Return rows `first` to `stop` of an episode."""
+        found, before = [], 0
+        for part in parts:
+            start, end = part.first + first - before, part.first + stop - before
+            inside = _Piece(
+                shard=part.shard, first=max(start, part.first), stop=min(end, part.stop)
+            )
+            if inside.first < inside.stop:
+                found.append(self._read(inside))
+            before += part.stop - part.first
+        if len(found) == 1:
+            return found[0]
+        return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
     def _read(self, piece: _Piece) -> dict[str, np.ndarray]:
         shard = self._shards[piece.shard]
@@ -141,20 +194,17 @@ class Hdf5Episodes:
 
 
 class _OpenShard:
-    """One open file. Images are read in blocks of chunks; the narrow columns whole."""
+    """One open file, read in blocks of chunks."""
 
     def __init__(self, shard: _Shard, extra: Sequence[str]) -> None:
         self._file = h5py.File(shard.path, "r")
-        self._names = [*REQUIRED[1:], *OPTIONAL, *extra]
-        self._images = _Blocks(self._file["observation"], shard.block_rows)
-
-    @cached_property
-    def _narrow(self) -> dict[str, np.ndarray]:
-        return {name: self._file[name][:] for name in self._names if name in self._file}
+        names = [name for name in (*REQUIRED, *OPTIONAL, *extra) if name in self._file]
+        self._columns = {
+            name: _Blocks(self._file[name], _block_rows(self._file[name])) for name in names
+        }
 
     def read(self, first: int, stop: int) -> dict[str, np.ndarray]:
-        narrow = {name: column[first:stop] for name, column in self._narrow.items()}
-        return {"observation": self._images.read(first, stop), **narrow}
+        return {name: column.read(first, stop) for name, column in self._columns.items()}
 
     def close(self) -> None:
         self._file.close()
@@ -172,15 +222,18 @@ class _Blocks:
     def read(self, first: int, stop: int) -> np.ndarray:
         if not self._rows:
             return np.asarray(self._dataset[first:stop])
-        parts = []
+        found = np.empty((stop - first, *self._dataset.shape[1:]), self._dataset.dtype)
         for number in range(first // self._rows, (stop - 1) // self._rows + 1):
             start = number * self._rows
-            parts.append(self._fetch(number)[max(first - start, 0) : stop - start])
-        return np.concatenate(parts)
+            rows = self._fetch(number)[max(first - start, 0) : stop - start]
+            place = max(start - first, 0)
+            found[place : place + len(rows)] = rows
+        return found
 
     def _fetch(self, number: int) -> np.ndarray:
         if number != self._number:
             start = number * self._rows
+            self._block = self._block[:0].copy()  # never two of them at a time
             self._block = np.asarray(self._dataset[start : start + self._rows])
             self._number = number
         return self._block
@@ -206,10 +259,11 @@ def _describe_open(path: Path, file: h5py.File) -> _Shard:
         path=path,
         rows=len(steps),
         shapes={name: column.shape for name, column in columns.items()},
-        starts=tuple(map(int, starts)),
-        cut=tuple(int(row) for row in starts if row and steps[row - 1] != LAST),
+        starts=starts,
+        cut=starts[(starts > 0) & (steps[starts - 1] != LAST)],
         finished=bool(len(steps) and steps[-1] == LAST),
         block_rows=_block_rows(columns["observation"]),
+        row_bytes=math.prod(columns["observation"].shape[1:]),
         float_steps=columns["step_type"].dtype.kind == "f",
     )
 
@@ -258,12 +312,13 @@ def _step_types(path: Path, column: h5py.Dataset) -> np.ndarray:
     return steps
 
 
-def _block_rows(images: h5py.Dataset) -> int:
+def _block_rows(table: h5py.Dataset) -> int:
     """Return how many rows to decompress at once; 0 for reading exactly the rows asked for."""
-    if images.chunks is None:
+    if table.chunks is None:
         return 0
-    rows = int(images.chunks[0])
-    return rows if rows * math.prod(images.shape[1:]) <= BLOCK_BYTES else 0
+    row = int(math.prod(table.shape[1:])) * int(table.dtype.itemsize)
+    rows: int = min(int(table.chunks[0]), max(1, BLOCK_BYTES // row))
+    return rows
 
 
 def _require_same_rows(shards: Sequence[_Shard]) -> None:
@@ -297,24 +352,36 @@ def _extra_columns(shards: Sequence[_Shard]) -> tuple[str, ...]:
     return tuple(sorted(found[0]))
 
 
-def _split(shards: Sequence[_Shard]) -> tuple[list[list[_Piece]], list[str]]:
+def _split(shards: Sequence[_Shard]) -> tuple[_Episodes, list[str]]:
     """Return the rows of each episode, and what had to be left out or is incomplete."""
-    episodes: list[list[_Piece]] = []
-    notes = []
+    notes: list[str] = []
+    found: list[np.ndarray] = []  # shard, first row, stop, whether it goes on with the one before
     for number, shard in enumerate(shards):
-        first = shard.starts[0] if shard.starts else shard.rows
-        if first and episodes and _goes_on(shards, number, episodes[-1][-1]):
-            episodes[-1].append(_Piece(shard=number, first=0, stop=first))
+        first = int(shard.starts[0]) if len(shard.starts) else shard.rows
+        if first and found and _goes_on(shards, number, int(found[-1][-1, 0])):
+            found.append(np.array([[number, 0, first, 1]]))
         else:
             notes += _broken_off(shards[:number])
             notes += _headless(shard, first)
         notes += _cut_short(shard)
-        stops = (*shard.starts[1:], shard.rows)
-        for start, stop in zip(shard.starts, stops, strict=False):
-            episodes.append([_Piece(shard=number, first=start, stop=stop)])
+        stops = np.append(shard.starts[1:], shard.rows)[: len(shard.starts)]
+        same = np.full_like(stops, number)
+        if len(stops):
+            found.append(np.stack([same, shard.starts, stops, np.zeros_like(stops)], axis=1))
     notes += _missing_shards(shards)
     notes += _broken_off(shards)
-    return [pieces for pieces in episodes if _rows(pieces) >= 2], notes
+    return _episodes(found), notes
+
+
+def _episodes(found: Sequence[np.ndarray]) -> _Episodes:
+    """Return the episodes of parts, those of at least two rows."""
+    parts = np.concatenate([np.zeros((0, 4), np.int64), *found])
+    begin = np.flatnonzero(parts[:, 3] == 0)
+    end = np.append(begin[1:], len(parts))[: len(begin)]
+    shard, first, stop = parts[:, :3].T
+    all_of_them = _Episodes(shard, first, stop, begin, end)
+    kept = all_of_them.rows >= 2
+    return replace(all_of_them, begin=begin[kept], end=end[kept])
 
 
 def _broken_off(shards: Sequence[_Shard]) -> list[str]:
@@ -334,18 +401,18 @@ def _headless(shard: _Shard, rows: int) -> list[str]:
 
 
 def _cut_short(shard: _Shard) -> list[str]:
-    if not shard.cut:
+    if not len(shard.cut):
         return []
-    rows = ", ".join(map(str, shard.cut[:3])) + (", ..." if len(shard.cut) > 3 else "")
+    rows = ", ".join(map(str, shard.cut[:3].tolist())) + (", ..." if len(shard.cut) > 3 else "")
     return [
         f"{len(shard.cut)} episodes of {shard.path.name} are cut short: there is no last row "
         f"before the first one in row {rows}"
     ]
 
 
-def _goes_on(shards: Sequence[_Shard], number: int, latest: _Piece) -> bool:
-    """Tell whether a shard that begins inside an episode goes on with the `latest` one."""
-    if latest.shard != number - 1 or shards[number - 1].finished:
+def _goes_on(shards: Sequence[_Shard], number: int, latest: int) -> bool:
+    """Tell whether a shard that begins inside an episode goes on with that of the `latest`."""
+    if latest != number - 1 or shards[number - 1].finished:
         return False
     here, before = _number(shards[number].path), _number(shards[number - 1].path)
     return here is not None and before is not None and here == before + 1
@@ -362,10 +429,6 @@ def _number(path: Path) -> int | None:
     """Return the number of `3.hdf5` and of `shard_3_reward_512.7.hdf5`."""
     match = re.match(r"(?:shard_)?(\d+)(?:_|$)", path.stem)
     return int(match[1]) if match else None
-
-
-def _rows(pieces: Sequence[_Piece]) -> int:
-    return sum(piece.stop - piece.first for piece in pieces)
 
 
 def _terminal(columns: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -6,12 +6,12 @@ Keys: `image` `(rows, height, width, 3)` uint8, `action`, `reward`, and optional
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from vrl_core.episodes import Episode, FieldSpec
+from vrl_core.episodes import Episode, FieldSpec, whole
 from vrl_core.errors import VRLError
 from vrl_envs.readers.damage import describe_all
 from vrl_envs.readers.recorded_npz import (
@@ -20,10 +20,9 @@ from vrl_envs.readers.recorded_npz import (
     check_images,
     describe,
     mending_notes,
-    read_columns,
     require_same_rows,
-    terminal_rows,
 )
+from vrl_envs.readers.recorded_pieces import recorded_pieces
 from vrl_envs.readers.vd4rl_alignment import SCALARS, RecordedRows, row_shape, to_episode
 
 REQUIRED = ("image", "action", "reward")
@@ -33,6 +32,7 @@ class NpzEpisodes:
     """Reads episodes of `.npz` files; builds its index from their headers alone."""
 
     episodes_per_read = 1
+    kept_bytes = 0
     upsampled = False
 
     def __init__(
@@ -71,17 +71,25 @@ class NpzEpisodes:
 
     def __getitem__(self, index: int) -> Episode:
         """Decompress one file."""
+        return whole(self.pieces(index))
+
+    def pieces(self, index: int) -> Iterator[Episode]:
+        """Decompress one file, in pieces."""
         file = self._files[index]
         wanted = {*REQUIRED, *self._extra, "discount", *FLAGS} & set(file.columns)
-        columns = read_columns(file, sorted(wanted))
-        observations = {name: columns[name].astype(np.float32) for name in self._extra}
-        rows = RecordedRows(
-            observations={"image": columns["image"], **observations},
-            action=columns["action"],
-            reward=columns["reward"],
-            terminal=terminal_rows(columns, file.rows),
-        )
-        return to_episode(rows, where=str(file.path), info={"file": file.path.name})
+        for piece in recorded_pieces(file, wanted, self.observations.values()):
+            columns = piece.columns
+            observations = {name: columns[name].astype(np.float32) for name in self._extra}
+            rows = RecordedRows(
+                observations={"image": columns["image"], **observations},
+                action=columns["action"],
+                reward=columns["reward"],
+                terminal=piece.terminal,
+            )
+            info = {"file": file.path.name}
+            yield to_episode(
+                rows, where=str(file.path), info=info, first=piece.first, ends=piece.ends
+            )
 
 
 def _describe(path: Path) -> NpzFile:
