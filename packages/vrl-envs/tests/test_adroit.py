@@ -225,6 +225,8 @@ def test_scores_are_d4rls_for_episodes_as_d4rls():
         ({"task": "adroit_pan"}, "Did you mean 'adroit_pen'"),
         ({"camera": "view_3"}, r"sees nothing but its underside\. Choose one of vil_camera"),
         ({"task": "adroit_door", "camera": "view_1"}, "camera of adroit_door"),
+        ({"camera": "fixed+view_5"}, "Camera view_5 stands below"),
+        ({"camera": "fixed+fixed"}, "have one twice"),
         ({"camera": "vil_cam"}, "Did you mean 'vil_camera'"),
         ({"reward": "shaped"}, "Known: d4rl, dense, sparse"),
         ({"size": 0}, "size is 0"),

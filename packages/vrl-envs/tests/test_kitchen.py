@@ -173,6 +173,7 @@ def test_scores_are_d4rls_where_the_reward_is():
         ({"task": "kitchen_mixd"}, "Did you mean 'kitchen_mixed'"),
         ({"objects": "microwave+ketle"}, "Did you mean 'kettle'"),
         ({"objects": "kettle+kettle"}, "each object counts once"),
+        ({"camera": "central+lexi"}, "Did you mean 'lexa'"),
         ({"camera": "centre"}, "Did you mean 'central'"),
         ({"reward": "sparse"}, "Known: completions, presence"),
         ({"horizon": 0}, "horizon is 0"),

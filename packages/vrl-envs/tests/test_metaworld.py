@@ -93,6 +93,14 @@ def test_evaluation_counts_successes():
     assert (found.successes.tolist(), found.lengths.tolist()) == ([False] * 2, [2] * 2)
 
 
+def test_two_cameras_are_two_images_each_as_alone():
+    both = environment(observation="pixels", size=16, camera="corner4+topview")
+    seen, _ = both.reset(seed=3)
+    for field, name in (("image", "corner4"), ("image_topview", "topview")):
+        alone = environment(observation="pixels", size=16, camera=name)
+        np.testing.assert_array_equal(seen[field], alone.reset(seed=3)[0])
+
+
 def test_every_camera_is_upright_once_turned():
     data, model = environment().inner.data, environment().inner.model
     for name in set(CAMERAS) - set(FREE_CAMERAS):

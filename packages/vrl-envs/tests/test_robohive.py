@@ -205,7 +205,7 @@ def test_collected_names_have_their_prefix():
         ({"task": KITCHEN, "objects": "mircowave"}, "Did you mean 'microwave'.*micro0joint=-1.25"),
         ({"task": KITCHEN, "objects": "micro0joint=open"}, "position is a number"),
         ({"task": KITCHEN, "objects_start": "kettle0:Ty=x"}, "objects_start has 'kettle0:Ty=x'"),
-        ({"cameras": "top+top"}, "names one twice"),
+        ({"cameras": "top+top"}, "have one twice"),
         ({"size": 0}, "size is 0"),
         ({"horizon": 0}, "horizon is 0"),
         ({"rendering": "nice"}, "Known: fast, reference"),

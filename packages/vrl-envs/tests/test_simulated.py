@@ -19,7 +19,7 @@ BALL = """<mujoco><worldbody><light pos="0 0 3"/>
 class Ball(SimulatedEnvironment):
     """A ball that an action moves along x, seen by one camera or two."""
 
-    def __init__(self, observation, cameras=("image",), horizon=3):
+    def __init__(self, observation, cameras=None, horizon=3):
         self.config = SimpleNamespace(observation=observation, rendering="fast")
         self.model = mujoco.MjModel.from_xml_string(BALL)
         self.data = mujoco.MjData(self.model)
@@ -49,16 +49,19 @@ class Ball(SimulatedEnvironment):
     def _simulation(self):
         return self.model, self.data
 
-    def _view(self, field):
-        return View(scene="ball", camera="above" if field == "image" else "aside")
+    def _view(self, camera):
+        return View(scene="ball", camera=camera or "above")
 
-    def _draw(self, renderer):
+    def _draw(self, field):
         self.drawings += 1
-        return super()._draw(renderer)
+        return super()._draw(field)
+
+
+TWO_CAMERAS = {"image": "above", "image_aside": "aside"}
 
 
 @pytest.mark.parametrize("observation", ["pixels", "state", "both"])
-@pytest.mark.parametrize("cameras", [("image",), ("image", "image_aside")])
+@pytest.mark.parametrize("cameras", [{"image": "above"}, TWO_CAMERAS])
 def test_an_observation_is_what_the_space_says(observation, cameras):
     env = Ball(observation, cameras)
     first, _ = env.reset(seed=0)
@@ -74,7 +77,7 @@ def test_an_observation_is_what_the_space_says(observation, cameras):
 
 
 def test_a_state_is_drawn_once_for_each_camera_and_only_when_it_is_shown():
-    env = Ball("both", ("image", "image_aside"))
+    env = Ball("both", TWO_CAMERAS)
     seen, _ = env.reset(seed=0)
     seen["image"][:] = 0  # nobody else's picture
     assert env.drawings == 2

@@ -23,6 +23,29 @@ def check_view(size: int | None, rendering: str, observation: str) -> None:
     check_choice("observation", observation, ("pixels", "state", "both"))
 
 
+def camera_names(cameras: str) -> tuple[str, ...]:
+    """Return the cameras that are joined by `+`. Raises `VRLError` when one is named twice."""
+    names = tuple(cameras.split("+"))
+    if len(set(names)) < len(names):
+        raise VRLError(f"The cameras {cameras} have one twice. Name each once.")
+    return names
+
+
+def camera_fields(cameras: str) -> dict[str, str]:
+    """Return the camera of each image field: `image`, and of further ones `image_<camera>`."""
+    from vrl_core.observations import MAIN_CAMERA  # imports NumPy, which settings do without
+
+    main, *others = camera_names(cameras)
+    return {MAIN_CAMERA: main} | {f"{MAIN_CAMERA}_{name}": name for name in others}
+
+
+def check_cameras(kind: str, cameras: str, known: Iterable[str]) -> None:
+    """Raise `VRLError`, with the nearest one, for a camera that is none of the known ones."""
+    names = tuple(known)
+    for name in camera_names(cameras):
+        check_known(kind, name, names)
+
+
 def check_known(kind: str, name: str, known: Iterable[str]) -> None:
     """Raise `VRLError`, with the nearest one, for a name that is none of the known ones."""
     names = tuple(known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -63,18 +63,18 @@ class SimulatedEnvironment(gymnasium.Env[Any, Any], ABC):
         actions: int,
         seconds: float,
         horizon: float,
-        cameras: Sequence[str] = (MAIN_CAMERA,),
+        cameras: Mapping[str, str] | None = None,
     ) -> None:
         """Describe actions and observations, and draw early.
 
         `size` is the images' in pixels, `actions` the numbers in an action, which lasts `seconds`;
-        `horizon` are the simulator steps of an episode and `cameras` the images' fields, the main
-        one first. Raises `VRLError` when nothing can draw.
+        `horizon` are the simulator steps of an episode and `cameras` the name of each image field's
+        camera, the main one first (`camera_fields`). Raises `VRLError` when nothing can draw.
         """
         self.horizon = horizon
         self.render_mode = "rgb_array"
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1.0 / seconds}
-        self._size, self._image_fields = size, tuple(cameras)
+        self._size, self._cameras = size, dict(cameras or {MAIN_CAMERA: ""})
         self._renderers: dict[str, SharedRenderer] = {}
         self._frames: dict[str, np.ndarray] = {}
         self._steps, self._seeded = 0, False
@@ -92,23 +92,23 @@ class SimulatedEnvironment(gymnasium.Env[Any, Any], ABC):
         return self.state()
 
     @abstractmethod
-    def _view(self, field: str) -> View:
-        """Return how an image field is drawn."""
+    def _view(self, camera: str) -> View:
+        """Return what is drawn through a camera of `cameras`."""
 
     def _simulation(self) -> tuple[Any, Any]:
         """Return MuJoCo's model and data."""
         return self.inner.model, self.inner.data
 
-    def _draw(self, renderer: SharedRenderer) -> np.ndarray:
-        """Return the image `(size, size, 3)` of the current state."""
-        return renderer.render(*self._simulation())
+    def _draw(self, field: str) -> np.ndarray:
+        """Return an image field `(size, size, 3)` of the current state."""
+        return self._renderer(field).render(*self._simulation())
 
     def observe(self) -> Any:
         """Return the observation of the current state."""
         shown = self.config.observation
         if shown == "state":
             return self.state().astype(np.float32)
-        images = {field: self._image(field) for field in self._image_fields}
+        images = {field: self._image(field) for field in self._cameras}
         if shown == "both":
             return images | {"state": self.proprioception().astype(np.float32)}
         return images if len(images) > 1 else images[MAIN_CAMERA]
@@ -164,7 +164,7 @@ class SimulatedEnvironment(gymnasium.Env[Any, Any], ABC):
             return vector_space(self.state())
         images: dict[str, gymnasium.Space[Any]] = {
             field: spaces.Box(0, 255, (self._size, self._size, 3), np.uint8)
-            for field in self._image_fields
+            for field in self._cameras
         }
         if shown == "both":
             return spaces.Dict(images | {"state": vector_space(self.proprioception())})
@@ -172,12 +172,12 @@ class SimulatedEnvironment(gymnasium.Env[Any, Any], ABC):
 
     def _image(self, field: str) -> np.ndarray:
         if field not in self._frames:
-            self._frames[field] = self._draw(self._renderer(field))
+            self._frames[field] = self._draw(field)
         return self._frames[field].copy()
 
     def _renderer(self, field: str) -> SharedRenderer:
         if field not in self._renderers:
-            view, (model, _) = self._view(field), self._simulation()
+            view, (model, _) = self._view(self._cameras[field]), self._simulation()
             camera = model.camera(view.camera).id if isinstance(view.camera, str) else view.camera
             self._renderers[field] = SharedRenderer(
                 view.scene,

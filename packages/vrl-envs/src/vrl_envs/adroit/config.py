@@ -26,9 +26,10 @@ from vrl_envs.settings import (
     QUALITY_ALIASES,
     Observation,
     Rendering,
+    camera_names,
     check_at_least,
+    check_cameras,
     check_choice,
-    check_known,
     check_view,
 )
 
@@ -69,7 +70,8 @@ class Adroit(EnvironmentConfig):
     size: int = 128
     """Height and width of the image in pixels."""
     camera: str = "vil_camera"
-    """`vil_camera` or `fixed`, which is nearer; the pen also has `view_1`, `view_2`, `view_4`."""
+    """`vil_camera` or `fixed`, which is nearer; the pen also has `view_1`, `view_2`, `view_4`. Of
+    several joined by `+` the first is the field `image`, others are `image_<camera>`."""
     horizon: int = HORIZON
     """Steps of an episode (0.01 s each); D4RL has 200, of the pen 100."""
     action_repeat: int = 1
@@ -99,12 +101,13 @@ class Adroit(EnvironmentConfig):
 
     def _check_camera(self) -> None:
         known = cameras_of(self.task)
-        if self.task == PEN and self.camera in BLANK_CAMERAS:
+        blank = set(camera_names(self.camera)) & set(BLANK_CAMERAS)
+        if self.task == PEN and blank:
             raise VRLError(
-                f"Camera {self.camera} stands below the table and sees nothing but its underside. "
+                f"Camera {min(blank)} stands below the table and sees nothing but its underside. "
                 f"Choose one of {', '.join(known)}."
             )
-        check_known(f"camera of {self.task}", self.camera, known)
+        check_cameras(f"camera of {self.task}", self.camera, known)
 
     @classmethod
     def gallery(cls) -> Mapping[str, Self]:
@@ -189,7 +192,7 @@ class AdroitDataset(DatasetConfig):
     """`fast` leaves out multisampling, shadows, reflections and what is small on fine meshes;
     `reference` draws as MuJoCo does unless told, several times more slowly."""
     camera: str = "vil_camera"
-    """Camera, as in the environment."""
+    """Camera or cameras, as in the environment."""
     action_repeat: int = 1
     """Steps for each action; 1 for demonstrations."""
     horizon: int = HORIZON

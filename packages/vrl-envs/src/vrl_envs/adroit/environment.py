@@ -14,6 +14,7 @@ import numpy as np
 from vrl_envs.adroit.config import Adroit
 from vrl_envs.adroit.tasks import PEN, find_task
 from vrl_envs.control import checked_action
+from vrl_envs.settings import camera_fields
 from vrl_envs.simulated import SimulatedEnvironment, View
 
 # After rendering, which chooses the way of drawing before MuJoCo is imported.
@@ -67,6 +68,7 @@ class AdroitEnvironment(SimulatedEnvironment):
             actions=self.task.action_size,
             seconds=self.inner.dt * config.action_repeat,
             horizon=config.horizon,
+            cameras=camera_fields(config.camera),
         )
 
     def reset(
@@ -160,8 +162,8 @@ class AdroitEnvironment(SimulatedEnvironment):
             return 0.0
         return 2 * REACH_WEIGHT * palm_distance(self.config.task, self._state)
 
-    def _view(self, _field: str) -> View:
-        return View(scene=self.config.task, camera=self.config.camera, mesh_detail=MESH_DETAIL)
+    def _view(self, camera: str) -> View:
+        return View(scene=self.config.task, camera=camera, mesh_detail=MESH_DETAIL)
 
 
 def load_task(config: Adroit) -> Any:

@@ -18,7 +18,7 @@ from vrl_envs.dclaw.model import (
     ClawSimulation,
     RandomDynamics,
 )
-from vrl_envs.drawing.rendering import FreeCamera, SharedRenderer
+from vrl_envs.drawing.rendering import FreeCamera
 from vrl_envs.simulated import SimulatedEnvironment, View
 
 STATE_SIZE = 21
@@ -128,14 +128,14 @@ class DClawEnvironment(SimulatedEnvironment):
     def _simulation(self) -> tuple[Any, Any]:
         return self.simulation.model, self.simulation.data
 
-    def _view(self, _field: str) -> View:
+    def _view(self, _camera: str) -> View:
         camera = FREE_CAMERAS.get(self.config.camera, self.config.camera)
         # Renderers keep meshes, and only those of one folder are known to be the same.
         return View(scene="dclaw", camera=camera, group=str(self.config.assets))
 
-    def _draw(self, renderer: SharedRenderer) -> np.ndarray:
+    def _draw(self, field: str) -> np.ndarray:
         self.simulation.refresh()
-        return super()._draw(renderer)
+        return super()._draw(field)
 
 
 def screw_reward(error: float, positions: np.ndarray, velocities: np.ndarray) -> float:

@@ -175,7 +175,7 @@ class DeskEnvironment(SimulatedEnvironment):
     def _simulation(self) -> tuple[Any, Any]:
         return self._model, self._data
 
-    def _view(self, _field: str) -> View:
+    def _view(self, _camera: str) -> View:
         return View(scene=self.config.task, camera=self.config.camera)
 
 

@@ -15,7 +15,6 @@ from vrl_envs.dmc.distractions import Distraction, fixed_seed
 from vrl_envs.dmc.limbs import set_limb
 from vrl_envs.dmc.shift import NONE
 from vrl_envs.dmc.tasks import TASKS
-from vrl_envs.drawing.rendering import SharedRenderer
 from vrl_envs.simulated import SimulatedEnvironment, View
 
 # After rendering, which chooses the way of drawing before MuJoCo is imported.
@@ -165,15 +164,15 @@ class DMCEnvironment(SimulatedEnvironment):
     def _simulation(self) -> tuple[Any, Any]:
         return self._physics.model.ptr, self._physics.data.ptr
 
-    def _view(self, _field: str) -> View:
+    def _view(self, _camera: str) -> View:
         config, distraction = self.config, self._distraction
         group = distraction.renderer_group if distraction else config.limb
         return View(scene=config.task, camera=config.camera, group=group)
 
-    def _draw(self, renderer: SharedRenderer) -> np.ndarray:
+    def _draw(self, field: str) -> np.ndarray:
         data, distraction = self._physics.data.ptr, self._distraction
         with distraction.camera_moved(data) if distraction else nullcontext():
-            return super()._draw(renderer)
+            return super()._draw(field)
 
 
 def control_bounds(specification: Any) -> tuple[np.ndarray, np.ndarray]:

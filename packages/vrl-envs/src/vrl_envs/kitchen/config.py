@@ -19,8 +19,8 @@ from vrl_envs.settings import (
     Observation,
     Rendering,
     check_at_least,
+    check_cameras,
     check_choice,
-    check_known,
     check_view,
 )
 
@@ -70,7 +70,8 @@ class Kitchen(EnvironmentConfig):
     """Noise of the robot's sensors, on which its motion rests, as a share of 0.1 rad and 0.1 m;
     Gymnasium Robotics has 0.01, D4RL 0.1."""
     camera: str = CENTRAL
-    """`central` (Relay Policy Learning, D4RL) or `lexa`, from above."""
+    """`central` (Relay Policy Learning, D4RL) or `lexa`, from above; `central+lexa` are both, the
+    first as `image`, the other as `image_lexa`."""
     rendering: Rendering = "reference"
     """`reference` draws as MuJoCo does unless told; `fast` leaves out multisampling, shadows and
     reflections, and what is smaller than 1.5 cm on the arm."""
@@ -83,7 +84,7 @@ class Kitchen(EnvironmentConfig):
         object.__setattr__(self, "objects", "+".join(self.object_names()))
         if self.end_when_completed is None:
             object.__setattr__(self, "end_when_completed", self.reward == "completions")
-        check_known("Kitchen camera", self.camera, CAMERAS)
+        check_cameras("Kitchen camera", self.camera, CAMERAS)
         check_at_least("action_repeat", self.action_repeat, 1)
         check_at_least("horizon", self.horizon, 1)
         check_at_least("robot_noise_ratio", self.robot_noise_ratio, 0)
@@ -151,7 +152,7 @@ class KitchenDataset(DatasetConfig):
     """`fast` leaves out multisampling, shadows, reflections and what is small on the arm;
     `reference` draws as MuJoCo does unless told, many times more slowly."""
     camera: str = CENTRAL
-    """Camera, as in the environment."""
+    """Camera or cameras, as in the environment."""
     action_repeat: int = 1
     """Simulator steps for each action; the scripted policy acts at every one."""
     horizon: int = HORIZON

@@ -12,6 +12,7 @@ from vrl_envs.control import checked_action
 from vrl_envs.drawing.rendering import FreeCamera
 from vrl_envs.kitchen.config import Kitchen
 from vrl_envs.kitchen.tasks import CENTRAL, OBJECTS
+from vrl_envs.settings import camera_fields
 from vrl_envs.simulated import SimulatedEnvironment, View
 
 with contextlib.redirect_stderr(io.StringIO()):  # it prints news of other environments
@@ -53,6 +54,7 @@ class KitchenEnvironment(SimulatedEnvironment):
             actions=ROBOT_JOINTS,
             seconds=self.inner.robot_env.dt * config.action_repeat,
             horizon=config.horizon,
+            cameras=camera_fields(config.camera),
         )
 
     def reset(
@@ -111,9 +113,8 @@ class KitchenEnvironment(SimulatedEnvironment):
         """Return the positions of the robot's joints, `(9,)`."""
         return self._state[:ROBOT_JOINTS]
 
-    def _view(self, _field: str) -> View:
-        camera = CAMERAS[self.config.camera]
-        return View(scene="kitchen", camera=camera, mesh_detail=MESH_DETAIL)
+    def _view(self, camera: str) -> View:
+        return View(scene="kitchen", camera=CAMERAS[camera], mesh_detail=MESH_DETAIL)
 
 
 def load_kitchen(robot_noise_ratio: float) -> Any:

@@ -27,8 +27,8 @@ from vrl_envs.settings import (
     Observation,
     Rendering,
     check_at_least,
+    check_cameras,
     check_choice,
-    check_known,
     check_view,
 )
 
@@ -64,7 +64,8 @@ class MetaWorld(EnvironmentConfig):
     """Simulator steps of an episode, at most MetaWorld's 500; 200 is MOTO's."""
     camera: str | None = None
     """`corner`, `corner2`, `corner3`, `corner4`, `topview`, `behindGripper`, `gripperPOV`, or
-    LOMPO's view `sawyer_door`; `corner4`, of `sawyer_door_open` its own, unless given."""
+    LOMPO's view `sawyer_door`; `corner4`, of `sawyer_door_open` its own, unless given. Of several
+    joined by `+` the first is the field `image`, others are `image_<camera>`."""
     reward: Reward = "sparse"
     """`sparse`: 1 for an action that finds the task solved, else 0; `dense`: MetaWorld's own,
     summed over an action's simulator steps."""
@@ -79,7 +80,7 @@ class MetaWorld(EnvironmentConfig):
         check_task(self.task)
         object.__setattr__(self, "size", self.image_size())
         object.__setattr__(self, "camera", self.camera_name())
-        check_known("MetaWorld camera", self.camera_name(), CAMERAS)
+        check_cameras("MetaWorld camera", self.camera_name(), CAMERAS)
         check_view(self.size, self.rendering, self.observation)
         check_choice("reward", self.reward, ("sparse", "dense"))
         check_at_least("action_repeat", self.action_repeat, 1)
@@ -139,7 +140,7 @@ class MetaWorldDataset(DatasetConfig):
     """`fast` leaves out multisampling, shadows, reflections and what is small on fine meshes;
     `reference` draws as MuJoCo does unless told, many times more slowly."""
     camera: str | None = None
-    """Camera, as in the environment."""
+    """Camera or cameras, as in the environment."""
     action_repeat: int = 2
     """Simulator steps for each action."""
     horizon: int = MOTO_HORIZON

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from vrl_envs.control import checked_action
-from vrl_envs.drawing.rendering import FreeCamera, SharedRenderer
+from vrl_envs.drawing.rendering import FreeCamera
 from vrl_envs.metaworld.config import MetaWorld
 from vrl_envs.metaworld.tasks import DOOR_CAMERA, FIXED_LAYOUTS, TASKS, TURNED_CAMERAS
+from vrl_envs.settings import camera_fields
 from vrl_envs.simulated import SimulatedEnvironment, View
 
 # After rendering, which chooses the way of drawing before MuJoCo is imported.
@@ -50,6 +51,7 @@ class MetaWorldEnvironment(SimulatedEnvironment):
             actions=4,
             seconds=self.inner.dt * config.action_repeat,
             horizon=config.horizon,
+            cameras=camera_fields(config.camera_name()),
         )
 
     def reset(
@@ -88,14 +90,13 @@ class MetaWorldEnvironment(SimulatedEnvironment):
         """Return the hand's position in metres and the gripper's opening, `(4,)`."""
         return self._state[:PROPRIOCEPTION]
 
-    def _view(self, _field: str) -> View:
-        name = self.config.camera_name()
-        camera = FREE_CAMERAS.get(name, name)
-        return View(scene=self.config.task, camera=camera, mesh_detail=MESH_DETAIL)
+    def _view(self, camera: str) -> View:
+        view = FREE_CAMERAS.get(camera, camera)
+        return View(scene=self.config.task, camera=view, mesh_detail=MESH_DETAIL)
 
-    def _draw(self, renderer: SharedRenderer) -> np.ndarray:
-        frame = super()._draw(renderer)
-        return np.rot90(frame, 2) if self.config.camera in TURNED_CAMERAS else frame
+    def _draw(self, field: str) -> np.ndarray:
+        frame = super()._draw(field)
+        return np.rot90(frame, 2) if self._cameras[field] in TURNED_CAMERAS else frame
 
 
 def load_task(task: str) -> Any:

@@ -107,7 +107,7 @@ class OGBenchEnvironment(SimulatedEnvironment):
         """Return the robot's own part of the state."""
         return self.state()[PROPRIOCEPTION[self._family]]
 
-    def _view(self, _field: str) -> View:
+    def _view(self, _camera: str) -> View:
         images = self.config.observation != "state"
         # Tasks of an environment differ in what their states are, and share a model.
         scene = identifier(self.config.task, images=images, single_task=False)

@@ -27,6 +27,7 @@ from vrl_envs.settings import (
     QUALITY_ALIASES,
     Observation,
     Rendering,
+    camera_names,
     check_at_least,
     check_choice,
     check_view,
@@ -105,10 +106,6 @@ class RoboHiveTask:
             return self.reward
         return "objects" if self.task in PRESETS else "dense"
 
-    def camera_names(self) -> tuple[str, ...] | None:
-        """Return the cameras; None leaves it to the model."""
-        return tuple(self.cameras.split("+")) if self.cameras else None
-
     def settle(self) -> None:
         """Fill in what a task implies. Raises `VRLError` for what does not exist or fit."""
         object.__setattr__(self, "task", without_prefix(self.task))
@@ -116,9 +113,8 @@ class RoboHiveTask:
         object.__setattr__(self, "objects", self.objects or PRESETS.get(self.task, ("", None))[1])
         object.__setattr__(self, "cameras", self.cameras or default_cameras(self.task))
         object.__setattr__(self, "reward", self.reward_name())
-        names = self.camera_names() or ()
-        if len(set(names)) < len(names):
-            raise VRLError(f"cameras names one twice: {self.cameras}. Name each once.")
+        if self.cameras:
+            camera_names(self.cameras)  # says what is wrong with them
         check_choice("reward", self.reward_name(), REWARDS)
         if self.horizon is not None:
             check_at_least("horizon", self.horizon, 1)

@@ -10,10 +10,10 @@ import gymnasium
 import numpy as np
 
 from vrl_core.errors import VRLError, unknown_name
-from vrl_core.observations import MAIN_CAMERA
 from vrl_envs.robohive.config import RoboHive
 from vrl_envs.robohive.package import incomplete, load_robohive, require_model, silenced
 from vrl_envs.robohive.tasks import FREE_CAMERA, hides_state
+from vrl_envs.settings import camera_fields, check_cameras
 from vrl_envs.simulated import SimulatedEnvironment, View
 
 # After rendering, which chooses the way of drawing before MuJoCo is imported.
@@ -47,7 +47,6 @@ class RoboHiveEnvironment(SimulatedEnvironment):
         self.model, self.data = self.inner.sim.model.ptr, self.inner.sim.data.ptr
         self._first_model = changeable_parts(self.model)
         self._solved = 0
-        self._cameras = camera_fields(config, self.model)
         self._joints = robot_positions(self.model)
         self._state = np.asarray(self.inner.get_obs(), np.float64)
         super().__init__(
@@ -55,7 +54,7 @@ class RoboHiveEnvironment(SimulatedEnvironment):
             actions=int(self.inner.action_space.shape[0]),
             seconds=self.inner.dt,
             horizon=horizon_of(config),
-            cameras=tuple(self._cameras),
+            cameras=chosen_cameras(config, self.model),
         )
 
     def reset(
@@ -117,9 +116,8 @@ class RoboHiveEnvironment(SimulatedEnvironment):
     def _simulation(self) -> tuple[Any, Any]:
         return self.model, self.data
 
-    def _view(self, field: str) -> View:
-        name = self._cameras[field]
-        return View(scene=self.config.task, camera=-1 if name == FREE_CAMERA else name)
+    def _view(self, camera: str) -> View:
+        return View(scene=self.config.task, camera=-1 if camera == FREE_CAMERA else camera)
 
 
 def load_task(config: RoboHive) -> Any:
@@ -173,18 +171,15 @@ def horizon_of(config: RoboHive) -> int:
     return int(found)
 
 
-def camera_fields(config: RoboHive, model: Any) -> dict[str, str]:
+def chosen_cameras(config: RoboHive, model: Any) -> dict[str, str]:
     """Return the camera of each image field, the main one first.
 
     Raises `VRLError` for a camera that the model has not.
     """
     known = [model.camera(number).name for number in range(model.ncam)]
-    names = config.camera_names() or (known[0] if known else FREE_CAMERA,)
-    for name in names:
-        if name not in (*known, FREE_CAMERA):
-            raise unknown_name(f"camera of {config.task}", name, (*known, FREE_CAMERA))
-    main, *others = names
-    return {MAIN_CAMERA: main} | {f"{MAIN_CAMERA}_{name}": name for name in others}
+    names = config.cameras or (known[0] if known else FREE_CAMERA)
+    check_cameras(f"camera of {config.task}", names, (*known, FREE_CAMERA))
+    return camera_fields(names)
 
 
 def changeable_parts(model: Any) -> dict[str, np.ndarray]:
