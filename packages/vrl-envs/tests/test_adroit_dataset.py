@@ -158,9 +158,9 @@ def test_bad_settings_are_explained():
         ({"quality": "exprt"}, "Did you mean 'expert'"),
         ({"quality": "mixed", "episodes": 1}, "episodes is 1; it must be at least 2"),
         ({"quality": "medium_expert", "episodes": 1}, "episodes is 1; it must be at least 2"),
-        ({"noise": -1.0}, "noise is -1"),
-        ({"medium_noise": -1.0}, "medium_noise is -1"),
-        ({"mixed_noise": -0.1}, "mixed_noise is -0.1"),
+        ({"quality": "expert", "noise": -1.0}, "noise is -1"),
+        ({"quality": "medium", "medium_noise": -1.0}, "medium_noise is -1"),
+        ({"quality": "mixed", "mixed_noise": -0.1}, "mixed_noise is -0.1"),
         ({"task": "adroit_dor"}, "Did you mean 'adroit_door'"),
     ]:
         with pytest.raises(VRLError, match=message):
