@@ -41,6 +41,8 @@ PUBLIC = {
     "metaworld drawer_open": "98 to 152",
     "metaworld door_open": "98 to 152",
     "metaworld sawyer_door_open": "75 to 122",
+    "kitchen kitchen_mixed": "27 to 42",
+    "adroit adroit_pen": "221",
 }
 """Frames a second of such loops on one core of an idle machine, measured elsewhere; the larger
 without reflections."""
