@@ -39,8 +39,8 @@ def changed(module, before):
 
 
 def test_log_density_at_a_hand_worked_point():
-    # mean 0, std 1, noise 0: standard normal density at 0, and tanh'(0) = 1.
-    value = tanh_gaussian_log_density(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1))
+    # mean 0, log std 0, noise 0: standard normal density at 0, and tanh'(0) = 1.
+    value = tanh_gaussian_log_density(*torch.zeros(3, 1, 1))
     assert value.item() == pytest.approx(-0.5 * math.log(2 * math.pi))
 
 
@@ -48,13 +48,41 @@ def test_log_density_integrates_to_one_over_the_actions():
     action = torch.linspace(-0.99999, 0.99999, 200_001, dtype=torch.float64)[:, None]
     mean, std = 0.3, 0.5
     raw = torch.atanh(action)
-    density = tanh_gaussian_log_density(raw, (raw - mean) / std, torch.full_like(raw, std)).exp()
+    density = tanh_gaussian_log_density(
+        raw, (raw - mean) / std, torch.full_like(raw, std).log()
+    ).exp()
     assert torch.trapezoid(density, action[:, 0]).item() == pytest.approx(1.0, abs=1e-4)
 
 
 def test_log_density_stays_finite_for_extreme_actions():
     raw = torch.tensor([[50.0], [-50.0]])
-    assert tanh_gaussian_log_density(raw, torch.zeros(2, 1), torch.ones(2, 1)).isfinite().all()
+    assert tanh_gaussian_log_density(raw, torch.zeros(2, 1), torch.zeros(2, 1)).isfinite().all()
+
+
+def test_samples_are_differentiated_as_torch_would():
+    torch.manual_seed(0)
+    actor = TanhGaussianActor(3, 2, (8,)).double()
+    observation = torch.randn(5, 3, dtype=torch.float64)
+    weights = torch.randn(5, 2, dtype=torch.float64)
+
+    def by_hand():
+        action, density = actor.sample(observation)
+        return (weights * action).sum() + (weights[:, 0] * density).sum()
+
+    def by_torch():
+        mean, std = actor.distribution(observation)
+        noise = torch.randn_like(mean)
+        raw = mean + std * noise
+        density = tanh_gaussian_log_density(raw, noise, std.log())
+        return (weights * torch.tanh(raw)).sum() + (weights[:, 0] * density).sum()
+
+    found = []
+    for loss in (by_hand, by_torch):
+        torch.manual_seed(4)
+        value = loss()
+        found.append([value.detach(), *torch.autograd.grad(value, list(actor.parameters()))])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_samples_have_the_distribution_the_density_claims():
@@ -123,7 +151,7 @@ def test_temperature_rises_when_the_policy_is_too_certain(log_density, direction
     agent = make_agent()  # target entropy -2: a log density of 5 is an entropy of -5
     before = agent.log_temperature.item()
     loss = agent.temperature_loss(torch.full((4,), log_density))
-    agent._step("temperature", loss, [agent.log_temperature])
+    agent.optimisers["temperature"].descend(loss)
     assert (agent.log_temperature.item() - before) * direction > 0
 
 
@@ -131,11 +159,11 @@ def test_each_step_changes_only_its_own_parameters():
     agent = make_agent()
     before = snapshot(agent)
     loss, _ = agent.critic_loss(make_batch())
-    agent._step("critic", loss, agent.critic.parameters())
+    agent.optimisers["critic"].descend(loss)
     assert {name.split(".")[0] for name in changed(agent, before)} == {"critic"}
     before = snapshot(agent)
     loss, _ = agent.actor_loss(make_batch())
-    agent._step("actor", loss, agent.actor.parameters())
+    agent.optimisers["actor"].descend(loss)
     assert {name.split(".")[0] for name in changed(agent, before)} == {"actor"}
 
 

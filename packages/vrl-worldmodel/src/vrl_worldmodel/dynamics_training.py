@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vrl_core.adam import Adam
 from vrl_core.errors import VRLError
 from vrl_core.protocols import Metrics
 from vrl_core.replay import Replay
@@ -114,13 +115,7 @@ class DynamicsTrainer:
         loss, metrics = self.model.loss(inputs, targets)
         if self.device.type == "cpu" and not bool(loss.isfinite()):
             raise self._diverged(self.model.losses(inputs, targets), "loss")
-        parameters = list(self.model.parameters())
-        gradients = torch.autograd.grad(loss, parameters)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            # The fused optimiser reads memory in its order, whatever the strides say, and the
-            # heads' gradients are slices of one.
-            parameter.grad = gradient.contiguous()
-        self.optimiser.step()
+        self.optimiser.descend(loss)
         self.position += self.config.batch_size
         return metrics | {"holdout_error": self.holdout_error.clone()}
 
@@ -224,7 +219,7 @@ def warn_of_large_rewards(
         )
 
 
-def build_optimiser(config: DynamicsConfig, model: ProbabilisticEnsemble) -> torch.optim.Adam:
+def build_optimiser(config: DynamicsConfig, model: ProbabilisticEnsemble) -> Adam:
     """Return Adam with each layer's decay of the weights; biases and bounds have none.
 
     The decay is that of a loss decay * w^2 / 2, whose gradient Adam's own adds for nothing.
@@ -238,5 +233,4 @@ def build_optimiser(config: DynamicsConfig, model: ProbabilisticEnsemble) -> tor
     weights = {id(layer.weight) for layer in model.layers()}
     others = [value for value in model.parameters() if id(value) not in weights]
     groups.append({"params": others, "weight_decay": 0.0})
-    capturable = others[0].is_cuda  # its step counter may sit in a CUDA graph
-    return torch.optim.Adam(groups, lr=config.learning_rate, fused=True, capturable=capturable)
+    return Adam(groups, learning_rate=config.learning_rate)

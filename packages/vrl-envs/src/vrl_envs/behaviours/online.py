@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from vrl_core.interruption import Interruption
 from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig, StateBatch
 from vrl_envs.adroit.config import Adroit
 from vrl_envs.behaviours.action_replay import episode_seed
+from vrl_envs.behaviours.humanoid_lessons import HumanoidLessons
+from vrl_envs.behaviours.observation_scale import ObservationScale
 from vrl_envs.behaviours.run_record import check_training, forget_after, record_settings
 from vrl_envs.behaviours.state_replay import (
     StateReplay,
@@ -34,7 +36,7 @@ from vrl_envs.behaviours.state_replay import (
     read_state_replay,
     write_state_replay,
 )
-from vrl_envs.behaviours.training import optimiser_tensors, part, restore_optimisers
+from vrl_envs.behaviours.training import optimiser_tensors, part, restore_optimisers, saved_state
 from vrl_envs.dclaw.config import DClaw
 from vrl_envs.gym_mujoco.config import GymMuJoCo
 from vrl_envs.hiv.config import HIV
@@ -49,8 +51,10 @@ class OnlineTraining:
 
     task: str
     """A task of Gymnasium's MuJoCo ones or MOPO's, `hiv`, or one of D'Claw's or Adroit's."""
-    environment: GymMuJoCo | HIV | DClaw | Adroit
+    environment: GymMuJoCo | HIV | DClaw | Adroit | HumanoidLessons
     """The environment's settings."""
+    judged_on: HumanoidLessons | None = None
+    """Where policies are evaluated, if not where they learn."""
     steps: int = 1_000_000
     """Agent steps in all; the last episode is finished."""
     seed: int = 0
@@ -67,6 +71,10 @@ class OnlineTraining:
     """Episodes of the stochastic policy at each checkpoint."""
     reward_scale: float = 1.0
     """Factor of the rewards that the agent learns from; the replay has the task's own."""
+    normalise: bool = False
+    """Show the agent observations of running mean 0 and deviation 1."""
+    start_from: str = ""
+    """Folder of a finished run whose networks this one starts with, if any."""
     agent: SoftActorCriticConfig = field(default_factory=SoftActorCriticConfig)
     """Soft actor-critic's own sizes and rates."""
 
@@ -126,6 +134,7 @@ class OnlineRun:
         self.config, self.folder = config, folder
         environment: EnvironmentConfig = config.environment
         self.environment = environment.build()
+        self.judge = self.environment if config.judged_on is None else config.judged_on.build()
         sizes = (
             int(np.prod(self.environment.observation_space.shape or ())),
             int(np.prod(self.environment.action_space.shape or ())),
@@ -133,13 +142,23 @@ class OnlineRun:
         self.agent = SoftActorCritic(config.agent, *sizes)
         room = config.steps + longest_episode(config.environment)
         self.replay = TransitionReplay(room, *sizes, reward_scale=config.reward_scale)
+        self.scale = ObservationScale(sizes[0]) if config.normalise else None
         self.rng = np.random.default_rng(config.seed)
         self.updates, self.evaluated = 0, 0
         (folder / "steps").mkdir(parents=True, exist_ok=True)
         record_settings(config, folder)
         if (folder / "resume.safetensors").exists():
             self.load()
+        elif config.start_from:
+            self.start_from(Path(config.start_from))
         forget_after(self.replay.steps, folder)
+
+    def start_from(self, folder: Path) -> None:
+        """Take over another run's networks and scale. Raises `VRLError` when it has saved none."""
+        tensors = load_file(saved_state(folder))
+        self.agent.load_state_dict(part(tensors, "agent."))
+        if self.scale is not None:
+            self.scale.restore(part(tensors, "scale."))
 
     @property
     def replay_file(self) -> Path:
@@ -148,11 +167,15 @@ class OnlineRun:
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """Sample the stochastic policy's action for one observation."""
-        return self.agent.actor.act(torch.from_numpy(observation)[None], stochastic=True)[0].numpy()
+        state = torch.from_numpy(observation)[None]
+        if self.scale is not None:
+            state = self.scale(state)
+        return self.agent.actor.act(state, stochastic=True)[0].numpy()
 
-    def play(self, seed: int, *, uniform: bool) -> StateReplay:
+    def play(self, seed: int, *, uniform: bool, judged: bool = False) -> StateReplay:
         """Play the episode of a seed with the stochastic policy, or uniform actions."""
-        observation, _ = self.environment.reset(seed=seed)
+        environment = self.judge if judged else self.environment
+        observation, _ = environment.reset(seed=seed)
         observations, actions, rewards, velocities = [observation], [], [], []
         terminated = truncated = False
         size = self.replay.actions.shape[1]
@@ -160,7 +183,7 @@ class OnlineRun:
             action = self.rng.uniform(-1, 1, size) if uniform else self.act(observation)
             # Halves hold executed actions exactly, so that a shipped replay is no more than them.
             actions.append(action.astype(np.float16).astype(np.float32))
-            observation, reward, terminated, truncated, info = self.environment.step(actions[-1])
+            observation, reward, terminated, truncated, info = environment.step(actions[-1])
             observations.append(observation)
             rewards.append(reward)
             velocities.append(info.get("velocity", (0.0, 0.0)))
@@ -175,10 +198,12 @@ class OnlineRun:
 
     def collect(self) -> float:
         """Add one episode to the replay and return its return."""
-        uniform = self.replay.steps < self.config.random_steps
+        uniform = self.replay.steps < self.config.random_steps and not self.config.start_from
         seed = episode_seed(self.config.seed, len(self.replay.episodes))
         episode = self.play(seed, uniform=uniform)
         self.replay.add(episode)
+        if self.scale is not None:
+            self.scale.add(episode.observations)
         return float(episode.rewards.sum(dtype=np.float64))
 
     def update(self) -> dict[str, float]:
@@ -188,6 +213,12 @@ class OnlineRun:
         config, metrics = self.config, {}
         for _ in range(round(len(self.replay.episodes[-1].actions) * config.updates_per_step)):
             batch = self.replay.batch(self.rng, config.batch_size, config.agent.discount)
+            if self.scale is not None:
+                batch = replace(
+                    batch,
+                    observation=self.scale(batch.observation),
+                    next_observation=self.scale(batch.next_observation),
+                )
             metrics = self.agent.update(batch)
             self.updates += 1
         return {name: float(value) for name, value in metrics.items()}
@@ -195,13 +226,16 @@ class OnlineRun:
     def evaluate(self) -> list[float]:
         """Returns of the stochastic policy on fixed evaluation seeds."""
         return [
-            float(self.play(seed, uniform=False).rewards.sum(dtype=np.float64))
+            float(self.play(seed, uniform=False, judged=True).rewards.sum(dtype=np.float64))
             for seed in range(self.config.evaluation_episodes)
         ]
 
     def save_policy(self) -> None:
         """Write the actor of this step, and again as the newest."""
-        state = {name: value.contiguous() for name, value in self.agent.actor.state_dict().items()}
+        actor = self.agent.actor.state_dict()
+        if self.scale is not None:
+            actor = self.scale.folded(actor)
+        state = {name: value.contiguous() for name, value in actor.items()}
         path = self.folder / "steps" / f"step_{self.replay.steps:08d}.safetensors"
         save_file(state, path)
         keep_policy(path, self.folder, self.config.task, "expert")
@@ -212,6 +246,8 @@ class OnlineRun:
         write_state_replay(self.replay_file, join(self.replay.episodes), settings)
         tensors = {f"agent.{k}": v for k, v in self.agent.state_dict().items()}
         tensors |= optimiser_tensors(self.agent)
+        if self.scale is not None:
+            tensors |= {f"scale.{k}": v for k, v in self.scale.tensors().items()}
         tensors["torch_rng"] = torch.get_rng_state()
         counts = {
             "updates": self.updates,
@@ -232,6 +268,8 @@ class OnlineRun:
         self.rng.bit_generator.state = counts["rng"]
         self.updates, self.evaluated = counts["updates"], counts["evaluated"]
         self.agent.load_state_dict(part(tensors, "agent."))
+        if self.scale is not None:
+            self.scale.restore(part(tensors, "scale."))
         replay, _ = read_state_replay(self.replay_file)
         # The replay is written first: a run that was cut off in between has more than it needs.
         for index in range(counts["episodes"]):
@@ -273,7 +311,7 @@ class OnlineRun:
         return record
 
 
-def longest_episode(environment: GymMuJoCo | HIV | DClaw | Adroit) -> int:
+def longest_episode(environment: GymMuJoCo | HIV | DClaw | Adroit | HumanoidLessons) -> int:
     """Return after how many steps an episode is cut off at the latest."""
     if isinstance(environment, HIV):
         return environment.days

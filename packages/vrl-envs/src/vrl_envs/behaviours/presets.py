@@ -9,7 +9,9 @@ from vrl_core.errors import unknown_name
 from vrl_core.soft_actor_critic import SoftActorCriticConfig
 from vrl_envs.adroit.config import Adroit
 from vrl_envs.adroit.tasks import ADROIT_TASKS, PEN, find_task
+from vrl_envs.behaviours.humanoid_lessons import HumanoidLessons
 from vrl_envs.behaviours.online import OnlineTraining
+from vrl_envs.behaviours.shipped import LESSON_TASKS
 from vrl_envs.behaviours.training import BehaviourTraining
 from vrl_envs.dclaw.config import BEHAVIOUR_TASKS as DCLAW_TASKS
 from vrl_envs.dclaw.config import DClaw, Direction
@@ -29,15 +31,6 @@ PRESETS: Mapping[tuple[str, str], BehaviourTraining] = {
         seed=1,
         evaluate_every=10_000,
         agent=SoftActorCriticConfig(learning_rate=1e-3, critic_layer_norm=True),
-    ),
-    ("humanoid_walk", "mixed"): BehaviourTraining(
-        task="humanoid_walk",
-        steps=600_000,
-        seed=0,
-        batch_size=128,
-        evaluate_every=20_000,
-        evaluation_episodes=5,
-        agent=SoftActorCriticConfig(learning_rate=5e-4, critic_layer_norm=True),
     ),
     ("cartpole_swingup", "mixed"): BehaviourTraining(
         task="cartpole_swingup",
@@ -142,6 +135,8 @@ def online_preset(task: str, name: str) -> OnlineTraining:
     names = ("mixed", "expert", *(DIRECTIONS if task == "screw_random" else ()))
     if name not in names:
         raise unknown_name(f"training preset of {task}", name, names)
+    if task in LESSON_TASKS:
+        return humanoid_lessons(task, name)
     if task in DCLAW_TASKS:
         return dclaw_preset(task, name)
     if task in ADROIT_TASKS:
@@ -197,10 +192,45 @@ def adroit_preset(task: str) -> OnlineTraining:
         evaluate_every=10_000,
         evaluation_episodes=10,
         reward_scale=0.05,
+        normalise=True,
         agent=SoftActorCriticConfig(
             discount=0.98,
-            initial_temperature=0.1,
-            target_entropy=-0.5 * find_task(task).action_size,
+            initial_temperature=0.02,
+            target_entropy=-1.5 * find_task(task).action_size,
             critic_layer_norm=True,
         ),
+    )
+
+
+def humanoid_lessons(task: str, name: str = "mixed") -> OnlineTraining:
+    """Return the settings of the humanoid's lessons; `expert` goes on from where `mixed` ended.
+
+    `mixed` learns to get up and to walk, and stumbles every few seconds; `expert`, slower and on
+    larger batches, learns not to.
+    """
+    lessons = OnlineTraining(
+        task=task,
+        environment=HumanoidLessons(task=task),
+        judged_on=HumanoidLessons(task=task, lying_share=1.0, height_reward=0.0),
+        steps=380_000,
+        batch_size=128,
+        evaluate_every=20_000,
+        normalise=True,
+        agent=SoftActorCriticConfig(
+            learning_rate=5e-4,
+            discount=0.98,
+            initial_temperature=0.05,
+            critic_layer_norm=True,
+        ),
+    )
+    if name == "mixed":
+        return lessons
+    return replace(
+        lessons,
+        environment=HumanoidLessons(task=task, height_reward=0.1),
+        steps=1_000_000,
+        seed=1,
+        batch_size=256,
+        start_from=f"behaviours/{task}/mixed",
+        agent=replace(lessons.agent, learning_rate=3e-4),
     )

@@ -16,6 +16,8 @@ from vrl_envs.hiv.config import HIV_TASK
 from vrl_envs.qualities import qualities_in
 
 STATE_TASKS = (*GYM_TASKS, HIV_TASK, *DCLAW_TASKS, *ADROIT_TASKS)
+LESSON_TASKS = ("humanoid_stand", "humanoid_walk", "humanoid_run")
+"""dm_control tasks that are learnt in `humanoid_lessons`."""
 SHIPPED = Path(__file__).parent
 """Folder of the behaviours that come with this package."""
 
@@ -38,13 +40,21 @@ def replay_path(task: str, folder: str | Path | None = None) -> Path:
     return path
 
 
+def history_path(task: str, folder: str | Path | None = None) -> Path | None:
+    """Return the file of a training's policies that act in `mixed`; None where a replay is it."""
+    root = SHIPPED if folder is None else Path(folder)
+    path = root / "policies" / task / "mixed.safetensors"
+    return path if path.is_file() else None
+
+
 def behaviour_files(task: str, quality: str, folder: str | Path | None = None) -> list[Path]:
     """Return the files that a quality's episodes are made with: policies, or a replay.
 
     Raises `VRLError` when there is no such behaviour.
     """
     if quality == "mixed":
-        return [replay_path(task, folder)]
+        history = history_path(task, folder)
+        return [replay_path(task, folder) if history is None else history]
     acting = [each for each in qualities_in(quality) if each != "random"]
     return [policy_path(task, each, folder) for each in acting]
 
@@ -81,6 +91,6 @@ def _training_advice(task: str, quality: str) -> str:
     preset = "expert" if quality == "expert" else "mixed"
     command = f"python -m vrl_envs.behaviours.train --task {task} --preset {preset} --output FOLDER"
     parts = [f"Train one with `{command}`"]
-    if quality == "medium" and task in STATE_TASKS:
+    if quality == "medium" and task in (*STATE_TASKS, *LESSON_TASKS):
         parts.append(f", then choose one of its steps: `{command} --keep STEP medium`")
     return "".join([*parts, "; collect with `--behaviours FOLDER`."])

@@ -6,22 +6,27 @@ import datetime
 import json
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import safe_open
 
 from vrl_core.errors import VRLError
 from vrl_envs.behaviours.card import BehaviourCard, Returns
-from vrl_envs.behaviours.policy import BehaviourPolicy
+from vrl_envs.behaviours.policy import BehaviourPolicy, write_history
 from vrl_envs.behaviours.replay_file import PLANAR_ROOT, ROOT_POSITIONS, pack, write_replay
-from vrl_envs.behaviours.shipped import SHIPPED
+from vrl_envs.behaviours.shipped import LESSON_TASKS, SHIPPED
 from vrl_envs.collection import episode_streams, run_episode
 from vrl_envs.dmc.config import DMC
 from vrl_envs.dmc.environment import DMCEnvironment
+
+if TYPE_CHECKING:
+    from vrl_envs.behaviours.online import OnlineTraining
+    from vrl_envs.behaviours.training import BehaviourTraining
 
 EVALUATION_SEED = 1_000_003
 """Seed of the card's episodes, away from the small ones that data is collected with."""
@@ -44,11 +49,7 @@ def ship(
     the run has no policy of that step or was another task's.
     """
     training = read_training(run_folder, task)
-    source = run_folder / "policies" / f"step_{step:08d}.safetensors"
-    if not source.is_file():
-        steps = sorted(int(path.stem[5:]) for path in source.parent.glob("step_*.safetensors"))
-        near = min(steps, key=lambda known: abs(known - step), default=None)
-        raise VRLError(f"{run_folder} has no policy of step {step}; the nearest is {near}.")
+    source = find_policy(run_folder, step)
     policy = BehaviourPolicy.read(source)
     card = BehaviourCard(
         task=task,
@@ -114,11 +115,69 @@ def ship_replay(
     return card
 
 
-def policy_returns(policy: BehaviourPolicy, task: str, episodes: int) -> list[float]:
+def ship_history(
+    run_folder: Path,
+    steps: Sequence[int],
+    task: str,
+    evaluation_episodes: int = 100,
+    *,
+    destination: Path = SHIPPED,
+    note: str = "",
+) -> BehaviourCard:
+    """Write a run's policies of some steps as the behaviour `mixed`, and their card.
+
+    For tasks whose replay would be too large to ship: the policies act again, one after another,
+    each in as many episodes. Raises `VRLError` when the run has no policy of a step.
+    """
+    training = read_training(run_folder, task)
+    target = destination / "policies" / task / "mixed.safetensors"
+    history = write_history(target, [find_policy(run_folder, step) for step in steps])
+    returns = [
+        value
+        for number, policy in enumerate(history.policies)
+        for value in policy_returns(
+            policy, task, evaluation_episodes // len(steps), first=number * evaluation_episodes
+        )
+    ]
+    card = BehaviourCard(
+        task=task,
+        quality="mixed",
+        action_size=history.action_size,
+        observation_size=history.observation_size,
+        hidden_sizes=history.policies[0].hidden_sizes,
+        returns=Returns.of(returns),
+        training_steps=max(steps),
+        training=training,
+        command=training_command(training),
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        versions=versions(),
+        note=note,
+        extra={"steps": list(steps)},
+    )
+    card.write(target.with_suffix(".json"))
+    return card
+
+
+def find_policy(run_folder: Path, step: int) -> Path:
+    """Return a run's policy of a step. Raises `VRLError`, with the nearest, when it has none."""
+    known = {
+        int(path.stem.removeprefix("step_")): path
+        for folder in ("policies", "steps")
+        for path in (run_folder / folder).glob("step_*.safetensors")
+    }
+    if step not in known:
+        near = min(known, key=lambda each: abs(each - step), default=None)
+        raise VRLError(f"{run_folder} has no policy of step {step}; the nearest is {near}.")
+    return known[step]
+
+
+def policy_returns(
+    policy: BehaviourPolicy, task: str, episodes: int, *, first: int = 0
+) -> list[float]:
     """Returns of the stochastic policy in `episodes` episodes of 500 agent steps."""
     environment = DMCEnvironment(DMC(task=task, observation="state"))
     returns = []
-    for episode in range(episodes):
+    for episode in range(first, first + episodes):
         seed, noise = episode_streams(EVALUATION_SEED, episode)
         played = run_episode(environment, seed, lambda state: policy.sample(state, noise))  # noqa: B023
         returns.append(played.undiscounted_return)
@@ -156,9 +215,12 @@ def read_saved_episodes(run_folder: Path, first: int, episodes: int) -> dict[str
 
 def training_command(training: dict[str, Any]) -> str:
     """Return the command that trains with a run's settings, when a preset has them."""
-    from vrl_envs.behaviours.presets import PRESETS
+    from vrl_envs.behaviours.presets import PRESETS, humanoid_lessons
 
-    for (task, name), config in PRESETS.items():
+    known: dict[tuple[str, str], BehaviourTraining | OnlineTraining] = dict(PRESETS)
+    for task in LESSON_TASKS:
+        known |= {(task, name): humanoid_lessons(task, name) for name in ("mixed", "expert")}
+    for (task, name), config in known.items():
         settings = json.loads(json.dumps(asdict(config)))
         # A run from before a setting existed had that setting's default.
         if settings == settings | training:

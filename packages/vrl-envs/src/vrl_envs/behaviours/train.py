@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from vrl_core.errors import VRLError, unknown_name
-from vrl_envs.behaviours.shipped import STATE_TASKS
+from vrl_envs.behaviours.shipped import LESSON_TASKS, STATE_TASKS
 from vrl_envs.dmc.tasks import TASKS as DMC_TASKS
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ def keep(arguments: TrainBehaviour, step: int, quality: str) -> Path:
     """Make the policy of a step a behaviour and return its file. Raises `VRLError` without one."""
     from vrl_envs.behaviours.online import keep_policy
 
-    if arguments.task not in STATE_TASKS:
+    if arguments.task not in (*STATE_TASKS, *LESSON_TASKS):
         raise VRLError(
-            f"--keep is for state tasks ({', '.join(STATE_TASKS)}). For {arguments.task} see "
+            f"--keep is for {', '.join((*STATE_TASKS, *LESSON_TASKS))}. For {arguments.task} see "
             "vrl_envs.behaviours.shipping.ship."
         )
     if quality not in KEPT_QUALITIES:
@@ -90,7 +90,7 @@ def open_run(arguments: TrainBehaviour) -> BehaviourRun | OnlineRun:
         for name, value in (("steps", arguments.steps), ("seed", arguments.seed))
         if value is not None
     }
-    if arguments.task in STATE_TASKS:
+    if arguments.task in (*STATE_TASKS, *LESSON_TASKS):
         return _online_run(arguments, changes)
     from vrl_envs.behaviours.presets import preset
     from vrl_envs.behaviours.training import BehaviourRun
@@ -105,11 +105,10 @@ def _online_run(arguments: TrainBehaviour, changes: dict[str, Any]) -> OnlineRun
     from vrl_envs.behaviours.online import OnlineRun
     from vrl_envs.behaviours.presets import online_preset
 
+    config = replace(online_preset(arguments.task, arguments.preset), **changes)
     if arguments.start_from is not None:
-        raise VRLError(f"Training on {arguments.task} begins anew; it takes no --start-from.")
-    return OnlineRun(
-        replace(online_preset(arguments.task, arguments.preset), **changes), arguments.output
-    )
+        config = replace(config, start_from=str(arguments.start_from))
+    return OnlineRun(config, arguments.output)
 
 
 if __name__ == "__main__":

@@ -87,6 +87,10 @@ class StateTask:
         self.environment.task.random.seed(seed)
         return flat(self.environment.reset().observation)
 
+    def observation(self) -> np.ndarray:
+        """Return the observation `(observation,)` of the simulator's state as it is now."""
+        return flat(self.environment.task.get_observation(self.physics))
+
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float]:
         """Apply an action, repeated; return the observation and the rewards' sum."""
         reward = 0.0
@@ -220,13 +224,7 @@ class BehaviourRun:
 
     def start_from(self, folder: Path) -> None:
         """Take over another run's networks. Raises `VRLError` when it has saved none."""
-        path = folder / "resume.safetensors"
-        if not path.is_file():
-            raise VRLError(
-                f"This training starts from the networks of the run in {folder}, which has no "
-                f"{path.name}. Train that one first, or name another folder with --start-from."
-            )
-        self.agent.load_state_dict(part(load_file(path), "agent."))
+        self.agent.load_state_dict(part(load_file(saved_state(folder)), "agent."))
 
     @property
     def steps(self) -> int:
@@ -324,6 +322,17 @@ class BehaviourRun:
                     self.save()
                     raise KeyboardInterrupt
         self.save()
+
+
+def saved_state(folder: Path) -> Path:
+    """Return what a run saved, to start from. Raises `VRLError` when it has saved nothing."""
+    path = folder / "resume.safetensors"
+    if not path.is_file():
+        raise VRLError(
+            f"This training starts from the networks of the run in {folder}, which has no "
+            f"{path.name}. Train that one first, or name another folder with --start-from."
+        )
+    return path
 
 
 def part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

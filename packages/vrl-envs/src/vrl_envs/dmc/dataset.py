@@ -15,8 +15,8 @@ import numpy as np
 from vrl_core.episodes import Dataset, Episode, spread
 from vrl_core.errors import VRLError
 from vrl_core.evaluation_workers import layout_of
-from vrl_envs.behaviours.policy import BehaviourPolicy, require_fit
-from vrl_envs.behaviours.shipped import policy_path, replay_path
+from vrl_envs.behaviours.policy import BehaviourPolicy, PolicyHistory, require_fit
+from vrl_envs.behaviours.shipped import history_path, policy_path, replay_path
 from vrl_envs.collection import (
     check_index,
     describe,
@@ -40,7 +40,8 @@ def open_dataset(config: DMCDataset) -> Dataset:
     Raises `VRLError` when the behaviour does not exist, does not fit the task, or has too few
     episodes.
     """
-    return ReplayedEpisodes(config) if config.quality == "mixed" else CollectedEpisodes(config)
+    replayed = config.quality == "mixed" and history_path(config.task, config.behaviours) is None
+    return ReplayedEpisodes(config) if replayed else CollectedEpisodes(config)
 
 
 def default_episodes(quality: str) -> int:
@@ -101,7 +102,7 @@ class CollectedEpisodes(DMCEpisodes):
     def __init__(self, config: DMCDataset) -> None:
         super().__init__(config, config.episodes or default_episodes(config.quality))
         self.policies = {
-            quality: read_policy(config, quality, self.environment)
+            quality: read_behaviour(config, quality, self.environment)
             for quality in qualities_in(config.quality)
             if quality != "random"
         }
@@ -112,6 +113,8 @@ class CollectedEpisodes(DMCEpisodes):
         quality = quality_of(self.config.quality, len(self), index)
         seed, noise = episode_streams(self.config.seed, index)
         policy = self.policies.get(quality)
+        if isinstance(policy, PolicyHistory):
+            policy = policy.acting(len(self), index)
         size, environment = self.spec.action_size, self.environment_of(index)
 
         def act(_observation: Any) -> np.ndarray:
@@ -162,10 +165,12 @@ class ReplayedEpisodes(DMCEpisodes):
         )
 
 
-def read_policy(config: DMCDataset, quality: str, environment: DMCEnvironment) -> BehaviourPolicy:
+def read_behaviour(
+    config: DMCDataset, quality: str, environment: DMCEnvironment
+) -> BehaviourPolicy | PolicyHistory:
     """Read a behaviour and check that it fits the task. Raises `VRLError` when it does not."""
     path = policy_path(config.task, quality, config.behaviours)
-    policy = BehaviourPolicy.read(path)
+    policy = PolicyHistory.read(path) if quality == "mixed" else BehaviourPolicy.read(path)
     sizes = (len(environment.state()), environment.action_size)
     require_fit(policy, path, config.task, *sizes)
     return policy
