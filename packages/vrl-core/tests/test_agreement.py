@@ -1,11 +1,14 @@
 """An environment that shows something else than the data is refused, with the way out."""
 
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from types import ModuleType
 
 import pytest
 
-from vrl_core.agreement import check_identity, check_layout
+from vrl_core.agreement import check_identity, check_layout, warn_of_other_versions
 from vrl_core.episodes import DataSpec, FieldSpec
 from vrl_core.errors import VRLError
 from vrl_core.evaluation_workers import Layout
@@ -34,13 +37,21 @@ class Rendered(EnvironmentConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drawn(Rendered):
+    def versions(self) -> Mapping[str, str]:
+        return {"fast drawing": "3"}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Another(Rendered):
     gravity: float = 1.6
 
 
 def registry() -> Registry:
     module = ModuleType("rooms")
-    module.vrl_environments = hookimpl(lambda: {"rendered": Rendered, "another": Another})
+    module.vrl_environments = hookimpl(
+        lambda: {"rendered": Rendered, "drawn": Drawn, "another": Another}
+    )
     module.vrl_environments.__name__ = "vrl_environments"
     return Registry(installed=False, modules=[module])
 
@@ -89,3 +100,26 @@ def test_other_tasks_pixels_and_times_are_refused(environment: Rendered, words: 
 def test_other_sizes_are_refused(layout: Layout, words: str) -> None:
     with pytest.raises(VRLError, match=words):
         check_layout(SPEC, layout)
+
+
+def test_data_of_other_versions_is_warned_of() -> None:
+    numpy = {"numpy": version("numpy"), "nowhere-installed": "1.0", "vrl-envs": "0.0.0"}
+    drawn = {"name": "drawn"}
+    for versions, environment, recorded in (
+        ({}, Drawn(), drawn),  # nobody says
+        (numpy, Rendered(), {"name": "rendered"}),
+        ({**numpy, "fast drawing": "3"}, Drawn(), drawn),
+        ({"numpy": "0.1"}, Another(), {"name": "rendered"}),  # meant to be another
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warn_of_other_versions(
+                replace(SPEC, versions=versions, environment=recorded), environment, REGISTRY
+            )
+    for versions, said in (
+        ({"numpy": "0.1"}, r"numpy 0\.1, fast drawing an older one, .* fast drawing 3"),
+        ({**numpy, "fast drawing": "2"}, "made with fast drawing 2, and here is fast drawing 3"),
+    ):
+        spec = replace(SPEC, versions=versions, environment=drawn)
+        with pytest.warns(UserWarning, match=said):
+            warn_of_other_versions(spec, Drawn(), REGISTRY)

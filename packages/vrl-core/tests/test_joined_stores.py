@@ -1,6 +1,6 @@
 """Joined stores: which episodes of which store, what they are described as, what does not fit."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,16 @@ from vrl_core.registry import Registry
 from vrl_core.store import Store
 from vrl_core.store_config import JoinedStores
 from vrl_core.testing import check_dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionedCounting(Counting):
+    versions: tuple[tuple[str, str], ...] = ()
+
+    def build(self):
+        dataset = super().build()
+        dataset.spec = replace(dataset.spec, versions=dict(self.versions))
+        return dataset
 
 
 @pytest.fixture
@@ -69,3 +79,11 @@ def test_what_does_not_fit_is_explained(stores, tmp_path):
     write_store(replace(Counting(), task="count_down"), tmp_path / "down", workers=1)
     with pytest.raises(VRLError, match=r"down has task count_down, .*short count_up"):
         JoinedStores(paths=(stores[0], tmp_path / "down")).build()
+
+
+def test_stores_of_other_versions_are_warned_of(tmp_path):
+    for name, versions in (("old", {"drawing": "2", "vrl-core": "0"}), ("new", {"drawing": "3"})):
+        config = VersionedCounting(episodes=1, steps=2, versions=tuple(versions.items()))
+        write_store(config, tmp_path / name, workers=1)
+    with pytest.warns(UserWarning, match=r"other versions \(drawing 3 and 2\)"):
+        JoinedStores(paths=(tmp_path / "old", tmp_path / "new")).build()

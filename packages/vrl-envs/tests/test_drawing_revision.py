@@ -5,19 +5,20 @@ from __future__ import annotations
 import pytest
 
 from vrl_envs.adroit import environment as adroit
-from vrl_envs.adroit.config import AdroitDataset
-from vrl_envs.desk.config import DeskDataset
-from vrl_envs.dmc.config import DMCDataset
+from vrl_envs.adroit.config import Adroit, AdroitDataset
+from vrl_envs.dclaw.config import DClaw
+from vrl_envs.desk.config import Desk, DeskDataset
+from vrl_envs.dmc.config import DMC, DMCDataset
 from vrl_envs.drawing import revision
 from vrl_envs.drawing.mesh_detail import FINE_MESH
 from vrl_envs.drawing.rendering import QUALITIES, RenderQuality
 from vrl_envs.drawing.revision import FAST_REVISION
 from vrl_envs.kitchen import environment as kitchen
-from vrl_envs.kitchen.config import KitchenDataset
+from vrl_envs.kitchen.config import Kitchen, KitchenDataset
 from vrl_envs.metaworld import environment as metaworld
-from vrl_envs.metaworld.config import MetaWorldDataset
-from vrl_envs.ogbench.config import OGBenchDataset
-from vrl_envs.robohive.config import RoboHiveDataset
+from vrl_envs.metaworld.config import MetaWorld, MetaWorldDataset
+from vrl_envs.ogbench.config import OGBench, OGBenchDataset
+from vrl_envs.robohive.config import RoboHive, RoboHiveDataset
 
 DRAWN = {
     3: (
@@ -75,3 +76,12 @@ def test_manifests_name_it():
     assert (spec.versions["fast drawing"], spec.render_quality) == ("3", "fast")
     reference = DMCDataset(quality="random", size=8, rendering="reference").build().spec
     assert "fast drawing" not in reference.versions
+
+
+@pytest.mark.parametrize(
+    "environment", [Adroit, DClaw, Desk, DMC, Kitchen, MetaWorld, OGBench, RoboHive]
+)
+def test_environments_name_it_for_evaluations(environment):
+    task = {"task": "pen-v1"} if environment is RoboHive else {}
+    assert environment(**task, rendering="fast").versions() == {"fast drawing": "3"}
+    assert environment(**task, rendering="reference").versions() == {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import MISSING, fields
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from vrl_core.episodes import DataSpec, FieldSpec
@@ -66,6 +68,37 @@ def check_identity(spec: DataSpec, environment: EnvironmentConfig, registry: Reg
         f"never showed. Evaluate with {wanted}, make data with {here}, or, to measure just this, "
         "add --allow-mismatch to vrl evaluate."
     )
+
+
+def warn_of_other_versions(
+    spec: DataSpec, environment: EnvironmentConfig, registry: Registry
+) -> None:
+    """Warn when the data's environment has other versions here than it was recorded with."""
+    recorded = _recorded(spec).get("name")
+    if not spec.versions or registry.name_of(type(environment)) != ("environments", recorded):
+        return
+    here = {name: _installed(name) for name in spec.versions} | dict(environment.versions())
+    found = {
+        name: (spec.versions.get(name, "an older one"), now)
+        for name, now in here.items()
+        if now is not None and now != spec.versions.get(name)
+    }
+    # This project's own releases keep frames and episodes, or count a revision up.
+    found = {name: pair for name, pair in found.items() if not name.startswith("vrl-")}
+    if found:
+        data = ", ".join(f"{name} {then}" for name, (then, _) in found.items())
+        now = ", ".join(f"{name} {now}" for name, (_, now) in found.items())
+        warnings.warn(
+            f"The data was made with {data}, and here is {now}: the policy may see other frames "
+            "than it learnt from. Make the data anew, or say so beside the numbers."
+        )
+
+
+def _installed(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except (PackageNotFoundError, ValueError):  # of names that are no distribution's, such as ""
+        return None
 
 
 def check_layout(spec: DataSpec, layout: Layout, policy: Policy | None = None) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vrl_core.agreement import check_identity, check_layout, differences
+from vrl_core.agreement import check_identity, check_layout, differences, warn_of_other_versions
 from vrl_core.atomic import write_text
 from vrl_core.config import from_data, to_data
 from vrl_core.config_paths import with_absolute_paths
@@ -131,6 +131,7 @@ def evaluate_run(folder: Path, request: EvaluationRequest, registry: Registry) -
     }
     if not request.allow_mismatch:
         check_identity(restored.spec, environment, registry)
+    warn_of_other_versions(restored.spec, environment, registry)
     lanes = max(1, min(LANES, request.episodes))
     with (
         EvaluationPool(environment, workers=request.workers, lanes=lanes) as pool,

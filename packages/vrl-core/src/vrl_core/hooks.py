@@ -118,6 +118,14 @@ class EnvironmentConfig:
         """
         raise NotImplementedError(f"{type(self).__name__} must define build()")
 
+    def versions(self) -> Mapping[str, str]:
+        """Return what frames depend on beside settings and installed releases, by name.
+
+        Such as the revision of a way of drawing; data has it among `DataSpec.versions`, and
+        whoever evaluates is told when it is another.
+        """
+        return {}
+
     @classmethod
     def gallery(cls) -> Mapping[str, Self]:
         """Return named settings that show what there is: `vrl gallery` draws each.

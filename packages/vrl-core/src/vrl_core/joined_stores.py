@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -65,8 +66,28 @@ def joined_spec(stores: Sequence[Store]) -> DataSpec:
                     f"{store.path} has {name.replace('_', ' ')} {theirs}, {first.path} {ours}: "
                     "they cannot be one dataset. Join stores that agree in it."
                 )
+    _warn_of_other_versions(stores)
     behaviours = dict.fromkeys(store.spec.behaviour for store in stores)
     return replace(first.spec, behaviour="+".join(behaviours))
+
+
+def _warn_of_other_versions(stores: Sequence[Store]) -> None:
+    """Warn of stores that were made with other releases or another way of drawing."""
+    first = stores[0]
+    for store in stores[1:]:
+        ours, theirs = dict(first.spec.versions), dict(store.spec.versions)
+        names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+        # This project's own releases keep frames and episodes, or count a revision up.
+        names = [name for name in names if not name.startswith("vrl-")]
+        if ours and theirs and names:
+            said = ", ".join(
+                f"{name} {theirs.get(name, 'unnamed')} and {ours.get(name, 'unnamed')}"
+                for name in names
+            )
+            warnings.warn(
+                f"{store.path} and {first.path} were made with other versions ({said}): their "
+                "frames may differ. Collect one of them anew to be sure."
+            )
 
 
 def _chosen(store: Store, count: int) -> Sequence[int]:

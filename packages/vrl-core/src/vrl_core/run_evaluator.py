@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from vrl_core.agreement import check_identity, check_layout
+from vrl_core.agreement import check_identity, check_layout, warn_of_other_versions
 from vrl_core.config import from_data
 from vrl_core.device import preserve_random_state, seed_everything
 from vrl_core.episodes import DataSpec
@@ -33,6 +33,7 @@ class RunEvaluator:
         self._pool: EvaluationPool | None = None
         if self.environment is not None:
             check_identity(spec, self.environment, registry)
+            warn_of_other_versions(spec, self.environment, registry)
 
     def __enter__(self) -> Self:
         """Start the environments."""

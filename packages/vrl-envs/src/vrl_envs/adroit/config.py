@@ -114,6 +114,10 @@ class Adroit(EnvironmentConfig):
         """Return all four tasks."""
         return {task: cls(task=task) for task in ADROIT_TASKS}
 
+    def versions(self) -> Mapping[str, str]:
+        """Return the revision of the way images are drawn, if it has one."""
+        return drawing_versions(self)
+
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.
 

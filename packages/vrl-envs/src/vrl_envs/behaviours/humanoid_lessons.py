@@ -24,6 +24,8 @@ STANDING_HEIGHT = 1.4
 """Of the head in metres: what the suite calls standing."""
 FALLEN_HEIGHT = 0.8
 """Of the head in metres: below it the humanoid kneels or lies."""
+STOOD_STEPS = 5
+"""How many in a row with the head at standing height count as having stood."""
 UPRIGHT_ROOT = (0.0, 0.0, 1.285, 1.0, 0.0, 0.0, 0.0)
 """Place and turn of the torso with straight legs and feet on the ground."""
 
@@ -45,6 +47,9 @@ class HumanoidLessons(EnvironmentConfig):
     """Share of the reward that is the head's height, at most 1 at standing height."""
     patience: int = 40
     """Steps for which an upright start may go on after a fall; the rest would be lying."""
+    falls_end: bool = False
+    """Whether who has stood and falls has nothing more to earn: the episode terminates. Without
+    it an agent that gets up fast has little to lose, and runs, falls and gets up for ever."""
     pose_noise: float = 0.1
     """Standard deviation of joint angles (radians) and speeds (radians/s) of an upright start."""
 
@@ -69,7 +74,7 @@ class HumanoidLessonsEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         sizes = (self.simulated.observation_size, self.simulated.action_size)
         self.observation_space = spaces.Box(-np.inf, np.inf, (sizes[0],), np.float32)
         self.action_space = spaces.Box(-1, 1, (sizes[1],), np.float32)
-        self.steps = self.fallen = 0
+        self.steps = self.fallen = self.stood = 0
         self.upright = False
 
     def reset(
@@ -80,11 +85,12 @@ class HumanoidLessonsEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin the episode of a seed, lying or upright as the seed decides."""
         super().reset(seed=seed)
-        self.steps = self.fallen = 0
+        self.steps = self.fallen = self.stood = 0
         observation = self.simulated.reset(int(self.np_random.integers(2**31)))
         self.upright = bool(self.np_random.random() >= self.config.lying_share)
         if self.upright:
             observation = self._stand()
+            self.stood = STOOD_STEPS
         return observation, {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -95,10 +101,13 @@ class HumanoidLessonsEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         shaped = 2 * min(max(height, 0.0) / STANDING_HEIGHT, 1.0)
         self.steps += 1
         self.fallen = self.fallen + 1 if height < FALLEN_HEIGHT else 0
+        if self.stood < STOOD_STEPS:
+            self.stood = self.stood + 1 if height > STANDING_HEIGHT else 0
+        ended = self.config.falls_end and self.fallen > 0 and self.stood == STOOD_STEPS
         over = self.steps >= self.config.horizon or (
             self.upright and self.fallen >= self.config.patience
         )
-        return observation, (1 - share) * reward + share * shaped, False, over, {}
+        return observation, (1 - share) * reward + share * shaped, ended, over and not ended, {}
 
     def _stand(self) -> np.ndarray:
         physics, noise = self.simulated.physics, self.config.pose_noise

@@ -205,8 +205,8 @@ def adroit_preset(task: str) -> OnlineTraining:
 def humanoid_lessons(task: str, name: str = "mixed") -> OnlineTraining:
     """Return the settings of the humanoid's lessons; `expert` goes on from where `mixed` ended.
 
-    `mixed` learns to get up and to walk, and stumbles every few seconds; `expert`, slower and on
-    larger batches, learns not to.
+    `mixed` learns to get up and to walk, and falls every few seconds; in `expert` a fall is the
+    end, and balance is what it learns.
     """
     lessons = OnlineTraining(
         task=task,
@@ -227,10 +227,9 @@ def humanoid_lessons(task: str, name: str = "mixed") -> OnlineTraining:
         return lessons
     return replace(
         lessons,
-        environment=HumanoidLessons(task=task, height_reward=0.1),
+        environment=HumanoidLessons(task=task, height_reward=0.1, falls_end=True),
         steps=1_000_000,
         seed=1,
-        batch_size=256,
         start_from=f"behaviours/{task}/mixed",
         agent=replace(lessons.agent, learning_rate=3e-4),
     )

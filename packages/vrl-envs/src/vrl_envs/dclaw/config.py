@@ -97,6 +97,10 @@ class DClaw(EnvironmentConfig):
         """Return ROBEL's three variants."""
         return {task: cls(task=task) for task in TASKS}
 
+    def versions(self) -> Mapping[str, str]:
+        """Return the revision of the way images are drawn, if it has one."""
+        return drawing_versions(self)
+
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.
 

@@ -88,6 +88,10 @@ class Desk(EnvironmentConfig):
         """Return the one task."""
         return {cls.task: cls()}
 
+    def versions(self) -> Mapping[str, str]:
+        """Return the revision of the way images are drawn, if it has one."""
+        return drawing_versions(self)
+
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.
 

@@ -65,6 +65,10 @@ class DMC(Shift, EnvironmentConfig):
         check_at_least("action_repeat", self.action_repeat, 1)
         settle(self, self.task)
 
+    def versions(self) -> Mapping[str, str]:
+        """Return the revision of the way images are drawn, if it has one."""
+        return drawing_versions(self)
+
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.
 

@@ -12,11 +12,11 @@ DRAWING = "fast drawing"
 """Name of the revision among the versions in a manifest."""
 
 
-def drawing_versions(dataset: Any) -> dict[str, str]:
-    """Return the revision that draws a dataset's images, by its name; nothing if none does.
+def drawing_versions(config: Any) -> dict[str, str]:
+    """Return the revision that draws a configuration's images, by its name; nothing if none does.
 
-    `dataset` is a configuration with `rendering` and `observation`. `reference` has no revision: it
-    is what the simulator draws.
+    `config` is a dataset's or an environment's, with `rendering` and `observation`. `reference`
+    has no revision: it is what the simulator draws.
     """
-    is_drawn = dataset.rendering == "fast" and dataset.observation != "state"
+    is_drawn = config.rendering == "fast" and config.observation != "state"
     return {DRAWING: str(FAST_REVISION)} if is_drawn else {}

@@ -100,6 +100,10 @@ class Kitchen(EnvironmentConfig):
         """Return D4RL's two tasks."""
         return {task: cls(task=task) for task in ("kitchen_mixed", "kitchen_partial")}
 
+    def versions(self) -> Mapping[str, str]:
+        """Return the revision of the way images are drawn, if it has one."""
+        return drawing_versions(self)
+
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.
 

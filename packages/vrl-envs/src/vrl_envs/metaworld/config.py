@@ -96,6 +96,10 @@ class MetaWorld(EnvironmentConfig):
         """Return the camera: the given, else the task's own."""
         return default_camera(self.task) if self.camera is None else self.camera
 
+    def versions(self) -> Mapping[str, str]:
+        """Return the revision of the way images are drawn, if it has one."""
+        return drawing_versions(self)
+
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.
 

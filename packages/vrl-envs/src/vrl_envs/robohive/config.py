@@ -167,6 +167,10 @@ class RoboHive(RoboHiveTask, EnvironmentConfig):
         """Return hands, an appliance, and kitchens."""
         return {task: cls(task=task) for task in SHOWN_TASKS}
 
+    def versions(self) -> Mapping[str, str]:
+        """Return the revision of the way images are drawn, if it has one."""
+        return drawing_versions(self)
+
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.
 
