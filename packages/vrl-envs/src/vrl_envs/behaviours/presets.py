@@ -182,7 +182,14 @@ def adroit_preset(task: str) -> OnlineTraining:
     The pen's episodes end when it is dropped: a learner's first ones would else be nine tenths a
     pen lying on the table.
     """
-    environment = Adroit(task=task, observation="state", terminate_when_dropped=task == PEN)
+    pen = task == PEN
+    environment = Adroit(
+        task=task,
+        observation="state",
+        # The library pays for the palm's distance to handle, hammer and ball.
+        reward="dense" if pen else "d4rl",
+        terminate_when_dropped=pen,
+    )
     return OnlineTraining(
         task=task,
         environment=environment,
@@ -227,7 +234,7 @@ def humanoid_lessons(task: str, name: str = "mixed") -> OnlineTraining:
         return lessons
     return replace(
         lessons,
-        environment=HumanoidLessons(task=task, height_reward=0.1, falls_end=True),
+        environment=HumanoidLessons(task=task, height_reward=0.6, falls_end=True),
         steps=1_000_000,
         seed=1,
         start_from=f"behaviours/{task}/mixed",
