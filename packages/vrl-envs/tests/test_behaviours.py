@@ -188,6 +188,7 @@ def test_shipped_behaviours_are_small_and_have_fitting_cards():
         "halfcheetah_capped": ("mixed",),
         "hiv": ("expert", "medium", "medium_expert", "mixed"),
         "hopper": ("medium", "mixed"),
+        "humanoid_walk": ("medium", "mixed"),
         "screw_fixed": ("expert", "medium", "medium_expert", "mixed"),
         "screw_random": ("expert", "medium", "medium_expert", "mixed"),
         "walker_walk": ("expert", "medium", "medium_expert", "mixed"),
@@ -204,10 +205,9 @@ def test_shipped_behaviours_are_small_and_have_fitting_cards():
         card = read_card(path.with_suffix(".json"))
         if holds_actions_alone(path):
             replay = read_action_replay(path)
-            assert (card.returns.episodes, card.training_steps) == (
-                len(replay),
-                len(replay.actions),
-            )
+            whole = card.training_steps / card.extra.get("one_of", 1)
+            assert card.returns.episodes == len(replay)
+            assert len(replay.actions) == pytest.approx(whole, rel=0.1)
         else:
             returns = read_replay(path).rewards.sum(1, dtype=np.float64)
             assert card.returns == Returns.of(returns)

@@ -121,6 +121,11 @@ def test_shipped_behaviours_give_the_runs_episodes_again(tmp_path):
         np.testing.assert_allclose(one.rewards, other.rewards, rtol=1e-6)
         np.testing.assert_array_equal(one.truncations, other.truncations)
         assert one.info["replay_episode"] == other.info["replay_episode"]
+    card = ship_state_replay(run_folder, one_of=2, destination=tmp_path / "half")
+    assert (card.extra, card.training_steps, card.returns.episodes) == ({"one_of": 2}, 50, 2)
+    half = HIVDataset(behaviours=str(tmp_path / "half"), **settings).build()
+    for one, other in zip((simulated[1], simulated[3]), half, strict=True):
+        np.testing.assert_array_equal(one.observations["state"], other.observations["state"])
     with pytest.raises(VRLError, match="Ask for at most 5"):
         HIVDataset(behaviours=str(shipped), episodes=6, **settings).build()
     with pytest.raises(VRLError, match="recorded with days 10, not 400"):

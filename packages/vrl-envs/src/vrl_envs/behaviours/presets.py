@@ -132,7 +132,8 @@ def online_preset(task: str, name: str) -> OnlineTraining:
     tasks of other rewards (Section 5.2), and 200,000 elsewhere, as D4RL's largest; `expert`
     goes on to a million everywhere. Raises `VRLError` for another preset or task.
     """
-    names = ("mixed", "expert", *(DIRECTIONS if task == "screw_random" else ()))
+    special = {"screw_random": DIRECTIONS, **dict.fromkeys(LESSON_TASKS, ("balance",))}
+    names = ("mixed", "expert", *special.get(task, ()))
     if name not in names:
         raise unknown_name(f"training preset of {task}", name, names)
     if task in LESSON_TASKS:
@@ -180,7 +181,8 @@ def adroit_preset(task: str) -> OnlineTraining:
     """Return the settings that Adroit's behaviours are trained with, medium and expert alike.
 
     The pen's episodes end when it is dropped: a learner's first ones would else be nine tenths a
-    pen lying on the table.
+    pen lying on the table. A step of the hand costs a fortieth of an update, so that there are
+    four for each.
     """
     pen = task == PEN
     environment = Adroit(
@@ -193,10 +195,11 @@ def adroit_preset(task: str) -> OnlineTraining:
     return OnlineTraining(
         task=task,
         environment=environment,
-        steps=300_000,
-        random_steps=2_000,
+        steps=1_200_000,
+        random_steps=5_000,
+        updates_per_step=0.25,
         batch_size=256,
-        evaluate_every=10_000,
+        evaluate_every=40_000,
         evaluation_episodes=10,
         reward_scale=0.05,
         normalise=True,
@@ -210,10 +213,12 @@ def adroit_preset(task: str) -> OnlineTraining:
 
 
 def humanoid_lessons(task: str, name: str = "mixed") -> OnlineTraining:
-    """Return the settings of the humanoid's lessons; `expert` goes on from where `mixed` ended.
+    """Return the settings of the humanoid's lessons.
 
-    `mixed` learns to get up and to walk, and falls every few seconds; in `expert` a fall is the
-    end, and balance is what it learns.
+    `mixed` learns to get up and to walk, and falls every few seconds: getting up is so fast that a
+    fall costs little. `balance` begins anew where a fall is the end and height half of the reward,
+    and learns to stand first; its simulator is cheap beside an update, so that it takes two steps
+    for each. `expert` goes on from there with as many lying starts, and less for height.
     """
     lessons = OnlineTraining(
         task=task,
@@ -232,11 +237,19 @@ def humanoid_lessons(task: str, name: str = "mixed") -> OnlineTraining:
     )
     if name == "mixed":
         return lessons
-    return replace(
+    balance = replace(
         lessons,
-        environment=HumanoidLessons(task=task, height_reward=0.6, falls_end=True),
+        environment=HumanoidLessons(task=task, height_reward=0.5, falls_end=True, lying_share=0.1),
         steps=1_000_000,
         seed=1,
-        start_from=f"behaviours/{task}/mixed",
+        updates_per_step=0.5,
+    )
+    if name == "balance":
+        return balance
+    return replace(
+        balance,
+        environment=HumanoidLessons(task=task, height_reward=0.2, falls_end=True),
+        seed=2,
+        start_from=f"behaviours/{task}/balance",
         agent=replace(lessons.agent, learning_rate=3e-4),
     )

@@ -219,7 +219,9 @@ def training_command(training: dict[str, Any]) -> str:
 
     known: dict[tuple[str, str], BehaviourTraining | OnlineTraining] = dict(PRESETS)
     for task in LESSON_TASKS:
-        known |= {(task, name): humanoid_lessons(task, name) for name in ("mixed", "expert")}
+        known |= {
+            (task, name): humanoid_lessons(task, name) for name in ("mixed", "balance", "expert")
+        }
     for (task, name), config in known.items():
         settings = json.loads(json.dumps(asdict(config)))
         # A run from before a setting existed had that setting's default.

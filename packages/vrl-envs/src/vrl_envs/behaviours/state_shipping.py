@@ -20,11 +20,11 @@ from vrl_envs.behaviours.action_replay import (
     write_action_replay,
 )
 from vrl_envs.behaviours.card import BehaviourCard, Returns
-from vrl_envs.behaviours.online import keep_policy
+from vrl_envs.behaviours.online import keep_policy, one_episode
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.shipped import SHIPPED, replay_path
 from vrl_envs.behaviours.shipping import EVALUATION_SEED, read_training, versions
-from vrl_envs.behaviours.state_replay import StateReplay, read_state_replay
+from vrl_envs.behaviours.state_replay import StateReplay, join, read_state_replay
 from vrl_envs.collection import episode_streams, run_episode
 from vrl_envs.dclaw.config import BEHAVIOUR_TASKS as DCLAW_TASKS
 from vrl_envs.dclaw.config import DClaw
@@ -69,16 +69,25 @@ def ship_state_policy(
 
 
 def ship_state_replay(
-    run_folder: Path, *, destination: Path = SHIPPED, note: str = ""
+    run_folder: Path,
+    *,
+    one_of: int = 1,
+    destination: Path = SHIPPED,
+    note: str = "",
 ) -> BehaviourCard:
-    """Write a run's replay as seeds and actions, and its card.
+    """Write a run's replay as seeds and actions, and its card; of large ones, `one_of` so many.
 
     Every episode is simulated from them first; raises `VRLError` unless all are what they were.
     """
     training = read_training(run_folder)
     task, environment = str(training["task"]), environment_of(training).build()
     replay, recorded = read_state_replay(replay_path(task, run_folder))
-    packed = pack_actions(replay, episode_seeds(training["seed"], len(replay)))
+    chosen = range(one_of - 1, len(replay), one_of)
+    seeds = episode_seeds(training["seed"], len(replay))[list(chosen)]
+    trained = int(replay.lengths.sum())
+    if one_of > 1:
+        replay = join([one_episode(replay, index) for index in chosen])
+    packed = pack_actions(replay, seeds)
     require_same_episodes(environment, replay, packed)
     environment.close()
     target = destination / "replays" / f"{task}.safetensors"
@@ -89,8 +98,9 @@ def ship_state_replay(
         quality="mixed",
         action_size=packed.actions.shape[1],
         returns=Returns.of(returns),
-        training_steps=len(packed.actions),
+        training_steps=trained,
         note=note,
+        extra={"one_of": one_of} if one_of > 1 else {},
         **facts(training),
     )
     card.write(target.with_suffix(".json"))
