@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from vrl_core.atomic import replacing
 from vrl_core.errors import VRLError
@@ -73,6 +74,8 @@ class OnlineTraining:
     """Factor of the rewards that the agent learns from; the replay has the task's own."""
     normalise: bool = False
     """Show the agent observations of running mean 0 and deviation 1."""
+    symmetric: bool = False
+    """Draw transitions mirrored and turned, too, where the environment has such a symmetry."""
     start_from: str = ""
     """Folder of a finished run whose networks this one starts with, if any."""
     agent: SoftActorCriticConfig = field(default_factory=SoftActorCriticConfig)
@@ -143,6 +146,7 @@ class OnlineRun:
         room = config.steps + longest_episode(config.environment)
         self.replay = TransitionReplay(room, *sizes, reward_scale=config.reward_scale)
         self.scale = ObservationScale(sizes[0]) if config.normalise else None
+        self.symmetry = self.environment.symmetry() if config.symmetric else None
         self.rng = np.random.default_rng(config.seed)
         self.updates, self.evaluated = 0, 0
         (folder / "steps").mkdir(parents=True, exist_ok=True)
@@ -213,6 +217,8 @@ class OnlineRun:
         config, metrics = self.config, {}
         for _ in range(round(len(self.replay.episodes[-1].actions) * config.updates_per_step)):
             batch = self.replay.batch(self.rng, config.batch_size, config.agent.discount)
+            if self.symmetry is not None:
+                batch = self.symmetry(batch, self.rng)
             if self.scale is not None:
                 batch = replace(
                     batch,
@@ -235,6 +241,7 @@ class OnlineRun:
         actor = self.agent.actor.state_dict()
         if self.scale is not None:
             actor = self.scale.folded(actor)
+        actor = without_last_inputs(actor, getattr(self.environment, "shown_beside", 0))
         state = {name: value.contiguous() for name, value in actor.items()}
         path = self.folder / "steps" / f"step_{self.replay.steps:08d}.safetensors"
         save_file(state, path)
@@ -309,6 +316,12 @@ class OnlineRun:
             self.save_policy()
             record["evaluation"] = self.evaluate()
         return record
+
+
+def without_last_inputs(actor: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
+    """Return the weights of an actor that does not take the last inputs, as if they were 0."""
+    weight = actor["network.0.weight"]
+    return {**actor, "network.0.weight": weight[:, : weight.shape[1] - number]}
 
 
 def longest_episode(environment: GymMuJoCo | HIV | DClaw | Adroit | HumanoidLessons) -> int:
