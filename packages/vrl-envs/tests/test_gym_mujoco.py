@@ -1,5 +1,7 @@
 """Gymnasium's tasks: the same as Gymnasium's own, MOPO's rewards by hand, and the simulator."""
 
+import warnings
+
 import gymnasium
 import numpy as np
 import pytest
@@ -135,6 +137,21 @@ def test_tasks_know_their_body_and_behaviour():
     assert behaviour_task("halfcheetah_jump") == "halfcheetah_capped"
     assert behaviour_task("ant_angle_45") == "ant_forward"
     assert behaviour_task("hopper") == "hopper"
+
+
+def test_states_at_the_clip_of_velocities_are_warned_of_once():
+    environment = GymMuJoCo(task="hopper").build()
+    environment.reset(seed=0)
+    states = np.zeros((3, 11))
+    states[:, 0] = 1.25
+    states[1, 7] = -10.0
+    with pytest.warns(UserWarning, match="1 of 3 states of hopper"):
+        environment.simulate(states, np.zeros((3, 3)))
+    cheetah = GymMuJoCo(task="halfcheetah").build()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        environment.simulate(states, np.zeros((3, 3)))
+        cheetah.simulate(np.full((1, 17), 0.1) + 11 * (np.arange(17) == 9), np.zeros((1, 6)))
 
 
 def test_bad_input_is_explained():

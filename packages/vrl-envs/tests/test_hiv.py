@@ -189,6 +189,8 @@ def test_bad_input_is_explained():
     counts = HIV(observation="counts").build()
     with pytest.raises(VRLError, match=r"free virus -1 \(row 1\)"):
         counts.simulate(np.array([INITIAL_STATE, (1, 1, 1, 1, -1, 1)]), np.zeros((2, 2)))
+    with pytest.raises(VRLError, match=r"has 6 counts .* not an array of shape \(5,\)"):
+        environment.set_counts(np.ones(5))
     with pytest.raises(VRLError, match="2 states and 1 actions"):
         environment.simulate(np.zeros((2, 6)), np.zeros((1, 2)))
     with pytest.raises(VRLError, match=r"\(batch, 6\)"):

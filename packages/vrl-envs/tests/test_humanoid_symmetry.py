@@ -111,9 +111,11 @@ def test_a_batch_keeps_rewards_discounts_and_what_the_lessons_add(task):
     kept = (found.action == action).all(1)
     assert 16 < kept.sum() < 48  # half are mirrored
     assert torch.equal(found.observation[kept, :21], rows[0][kept, :21])
+
     # Both ends of a transition are turned alike: the angle between their speeds is as it was.
     def between(first, second):
         return (first[:, 37:39] * second[:, 37:39]).sum(1)
+
     torch.testing.assert_close(
         between(found.observation, found.next_observation), between(*rows), atol=1e-4, rtol=1e-4
     )

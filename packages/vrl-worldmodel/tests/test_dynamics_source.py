@@ -123,6 +123,13 @@ def test_what_does_not_fit_is_refused(trained, tmp_path):
     refused("data's own|no dynamics ensemble|there is no run", model=trained / "data")
 
 
+def test_a_run_that_never_trains_its_ensemble_is_refused(trained, tmp_path):
+    run(tmp_path / "sac", "--real-share", "1.0", data=trained / "data")
+    words = ("--dynamics-run", str(tmp_path / "sac"))
+    with pytest.raises(VRLError, match=r"real data alone \(real_share 1\) and trains no ensemble"):
+        run(tmp_path / "new", *words, data=trained / "data")
+
+
 def test_an_ensemble_in_training_is_refused(trained, tmp_path):
     shutil.copytree(trained / "model", tmp_path / "early")
     forget(tmp_path / "early", after=2)

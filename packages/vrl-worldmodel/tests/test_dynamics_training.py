@@ -83,6 +83,10 @@ def test_a_member_that_diverges_is_named():
     )
     with torch.no_grad():
         trainer.model.mean_head.bias[1] = torch.inf
+    # Before the first update no training can have done it.
+    with pytest.raises(VRLError, match=r"member 1 .* before the first update.*vrl data stats"):
+        trainer.errors()
+    trainer.position += trainer.config.batch_size
     with pytest.raises(VRLError, match="Member 1 of the dynamics has diverged"):
         trainer.errors()
 

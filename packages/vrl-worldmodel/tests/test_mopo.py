@@ -95,6 +95,19 @@ def test_the_pool_keeps_the_newest_five_rollouts(replay):
     assert not torch.equal(learner.pool.rows[:20], oldest)
 
 
+def test_what_diverged_is_named_with_the_update(replay):
+    learner = ready(build(), replay)
+    with torch.no_grad():
+        learner.agent.actor.network[-1].bias[:] = torch.nan
+    with pytest.raises(VRLError, match=r"Before update 8 of the policy: The policy has diverged"):
+        learner.imagine(7)
+    learner = ready(build(), replay)
+    with torch.no_grad():
+        learner.trainer.model.mean_head.bias[2] = torch.inf
+    with pytest.raises(VRLError, match=r"Before update 8 .*Member 2 of the dynamics has diverged"):
+        learner.imagine(7)
+
+
 def test_the_dynamics_rest_while_the_policy_learns(replay):
     learner = ready(build(), replay)
     before = {name: value.clone() for name, value in learner.trainer.model.state_dict().items()}

@@ -52,7 +52,10 @@ def layout_of(environment: gymnasium.Env[Any, Any]) -> Layout:
     """Describe an environment's spaces. Raises `VRLError` for spaces that evaluation cannot use."""
     actions = environment.action_space
     if not isinstance(actions, gymnasium.spaces.Box) or len(actions.shape) != 1:
-        raise VRLError(f"Actions must be a Box of one axis; the environment has {actions}.")
+        raise VRLError(
+            f"Actions must be a Box of one axis; the environment has {actions}. Choose one, or a "
+            "setting of it, of continuous actions, such as doses=switched of hiv."
+        )
     if not (np.allclose(actions.low, -1) and np.allclose(actions.high, 1)):
         raise VRLError(
             f"Actions must lie in [-1, 1]; the environment has {actions}. "

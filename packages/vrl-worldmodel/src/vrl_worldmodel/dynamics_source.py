@@ -46,6 +46,11 @@ def read_dynamics(
     if found is None:
         raise VRLError(f"dynamics_run: {folder} has no checkpoint yet. {go_on}.")
     state: Mapping[str, Any] = found[1]["algorithm"]["dynamics"]
+    if load_yaml(run.path / CONFIG)["algorithm"].get("real_share") == 1:
+        raise VRLError(
+            f"dynamics_run: {folder} learns from the real data alone (real_share 1) and trains no "
+            "ensemble. Name a run of mopo or mbpo that imagines."
+        )
     if not state["finished"]:
         raise VRLError(
             f"dynamics_run: the ensemble of {folder} is not trained to the end: its newest "

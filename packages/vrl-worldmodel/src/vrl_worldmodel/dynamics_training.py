@@ -142,6 +142,12 @@ class DynamicsTrainer:
         wrong = (~values.isfinite()).nonzero()
         member = int(wrong[0]) if len(wrong) else 0
         update = int(self.position) // self.config.batch_size
+        if not update and not self.epochs:
+            return VRLError(
+                f"The {name} of member {member} of the dynamics is {float(values[member])} before "
+                "the first update: the data has numbers too large to be squared in float32. "
+                "Look at them (`vrl data stats`), and give such data another scale."
+            )
         return VRLError(
             f"Member {member} of the dynamics has diverged: its {name} is {float(values[member])} "
             f"after {update} updates of epoch {self.epochs}. Lower dynamics.learning_rate, or look "

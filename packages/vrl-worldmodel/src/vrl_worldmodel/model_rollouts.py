@@ -57,7 +57,7 @@ class LearnedModel:
         those of the state (fact F4). Raises `VRLError` when a member's prediction is not finite.
         """
         mean, std = self.ensemble.predict(state, action)
-        require_finite(mean, std, number)
+        require_finite(mean, std, number, action)
         prediction = draw(mean, std, elites)
         penalty = self.penalty(prediction, state, action)
         drawn = prediction.sample
@@ -107,11 +107,22 @@ def require_finite(
     mean: Float[Tensor, "member batch feature"],
     std: Float[Tensor, "member batch feature"],
     number: int,
+    action: Float[Tensor, "batch action"],
 ) -> None:
-    """Raise `VRLError` if a prediction is not finite: which member, in which step of a rollout."""
+    """Raise `VRLError` if a prediction is not finite: which member, in which step of a rollout.
+
+    A policy whose actions are not finite is to blame itself.
+    """
     # Largest sizes first: NaN and infinity pass through, and one number is read from the device.
     if bool(torch.stack((mean.abs().amax(), std.amax())).isfinite().all()):
         return
+    lost = ~action.isfinite().all(-1)
+    if bool(lost.any()):
+        raise VRLError(
+            f"The policy has diverged: in step {number + 1} of a rollout {int(lost.sum())} of its "
+            f"{len(lost)} actions are not finite. Lower learning_rate (--learning-rate), or look "
+            "at the rewards' size (`vrl data stats`)."
+        )
     finite = (mean.isfinite() & std.isfinite()).all(-1)
     member, row = (int(index) for index in (~finite).nonzero()[0])
     raise VRLError(

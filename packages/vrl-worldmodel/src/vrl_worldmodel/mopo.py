@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vrl_core.device import resolve_precision
 from vrl_core.episodes import DataSpec
+from vrl_core.errors import VRLError
 from vrl_core.protocols import Metrics, Phase, SequenceBatch, Sequences
 from vrl_core.replay import Replay
 from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig
@@ -137,8 +138,11 @@ class MOPO:
         state, self.dynamics_source = read_dynamics(run, self.config.dynamics, self.spec)
         self.trainer.load_state_dict(state)
 
-    def imagine(self, update: int) -> None:  # noqa: ARG002
-        """Roll out from states of the data; before the first update, finish the dynamics."""
+    def imagine(self, update: int) -> None:
+        """Roll out from states of the data; before the first update, finish the dynamics.
+
+        Raises `VRLError` with the number of the policy's update when a prediction is not finite.
+        """
         if not self.trainer.finished:
             self.trainer.finish()
         assert self._states is not None
@@ -147,10 +151,13 @@ class MOPO:
         rows = self._starts[chosen]
         for some in torch.split(rows, PREDICTED_TOGETHER.get(self.device.type, 2_048)):
             start = self._states.index_select(0, some)
-            for steps in self.model.roll_out(
-                start, self.explore, self.trainer.elites, self.rollout_length
-            ):
-                self.pool.add(steps)
+            try:
+                for steps in self.model.roll_out(
+                    start, self.explore, self.trainer.elites, self.rollout_length
+                ):
+                    self.pool.add(steps)
+            except VRLError as error:
+                raise VRLError(f"Before update {update + 1} of the policy: {error}") from error
 
     def explore(self, state: Float[Tensor, "batch state"]) -> Float[Tensor, "batch action"]:
         """Return actions for rollouts: samples of the policy, or uniform ones."""

@@ -50,9 +50,7 @@ class HumanoidSymmetry:
         # in the torso's axes; the centre of mass's speed; the torso's and the joints' speeds.
         hands = JOINTS + 1 + np.arange(12)
         self.order = torch.from_numpy(
-            np.concatenate(
-                (order, [JOINTS], np.roll(hands, 6), np.arange(34, 46), 46 + order)
-            )
+            np.concatenate((order, [JOINTS], np.roll(hands, 6), np.arange(34, 46), 46 + order))
         )
         self.signs = torch.tensor(
             np.concatenate(

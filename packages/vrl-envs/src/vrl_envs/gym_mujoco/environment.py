@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import Any
 
 import gymnasium
@@ -19,6 +20,9 @@ from vrl_envs.gym_mujoco.relabelling import task_rewards
 import mujoco  # isort: skip
 
 EPISODE_STEPS = 1000
+VELOCITY_CLIP = 10.0
+"""Gymnasium's bound of the velocities that are observed of these bodies."""
+CLIPPED_BODIES = ("hopper", "walker2d")
 HIDDEN_POSITIONS = {"halfcheetah": 1, "hopper": 1, "walker2d": 1, "ant": 2}
 """Leading joint positions that no observation has: where the body is in the world."""
 CLASSES = {
@@ -51,6 +55,7 @@ class GymMuJoCoEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 1.0 / self.inner.dt}
         self._renderer: SharedRenderer | None = None
         self._steps = 0
+        self._warned_of_clip = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -79,11 +84,12 @@ class GymMuJoCoEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         `observations` `(batch, state)` and `actions` `(batch, action)` give the next observations
         `(batch, state)` and the rewards `(batch,)`, float32. The body stands at the origin, whose
         place no observation has, and with the velocities as observed, which hopper and walker clip
-        at 10: from a faster state the simulation goes on slower than the episode did. The episode
-        that was going on is lost. Raises `VRLError` for
+        at 10: from a faster state the simulation goes on slower than the episode did, of which the
+        first such call warns. The episode that was going on is lost. Raises `VRLError` for
         states of another size, non-finite numbers, or a simulation that diverges.
         """
         observations, actions = self._checked(observations, actions)
+        self._warn_of_clip(observations)
         following, rewards = np.empty_like(observations, np.float32), np.empty(len(actions))
         for row, (observation, action) in enumerate(zip(observations, actions, strict=True)):
             self.set_observation(observation)
@@ -93,6 +99,19 @@ class GymMuJoCoEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
             lag = velocity[0] - info["x_velocity"] if self.config.task == "ant" else 0.0
             rewards[row] = reward + lag
         return following, rewards.astype(np.float32)
+
+    def _warn_of_clip(self, observations: np.ndarray) -> None:
+        if self.body not in CLIPPED_BODIES or self._warned_of_clip:
+            return
+        velocities = observations[:, self.inner.model.nq - self._hidden :]
+        clipped = int((np.abs(velocities) >= VELOCITY_CLIP).any(1).sum())
+        if clipped:
+            self._warned_of_clip = True
+            warnings.warn(
+                f"{clipped} of {len(observations)} states of {self.config.task} have a velocity at "
+                f"Gymnasium's clip of {VELOCITY_CLIP:g}. No observation has the true one, so the "
+                "simulator's answers for them, and errors measured by it, are of a slower body."
+            )
 
     def set_observation(self, observation: np.ndarray) -> None:
         """Continue from the state that an observation `(state,)` shows, at the origin.

@@ -64,8 +64,14 @@ class HIVEnvironment(gymnasium.Env[np.ndarray, Any]):
         return self.observe(self.counts), reward, False, truncated, {}
 
     def set_counts(self, counts: np.ndarray) -> None:
-        """Continue from six counts. Raises `VRLError` for what no patient can have."""
-        self.counts = checked_counts(np.asarray(counts, np.float64)[None])[0]
+        """Continue from counts `(6,)`. Raises `VRLError` for what no patient can have."""
+        counts = np.asarray(counts, np.float64)
+        if counts.shape != (len(STATE_NAMES),):
+            raise VRLError(
+                f"A patient has {len(STATE_NAMES)} counts ({', '.join(STATE_NAMES)}), not an array "
+                f"of shape {counts.shape}."
+            )
+        self.counts = checked_counts(counts[None])[0]
 
     def simulate(
         self, observations: np.ndarray, actions: np.ndarray
