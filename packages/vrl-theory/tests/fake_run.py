@@ -47,9 +47,14 @@ class Counter:
 
     def __init__(self, config, spec, device):
         torch.rand(3)  # building draws from the generator, as weights do
+        self.trained_at = 0.5 * config.trained_after
         self.model = CountingEnsemble(spec.observations["state"].shape[0])
         request = Transitions(batch_size=2)
         self.phases = (Phase("counting", config.steps, request, self.update),)
+
+    @property
+    def model_trained(self):
+        return bool(self.model.bias >= self.trained_at)
 
     def update(self, batch):
         with torch.no_grad():
@@ -83,6 +88,16 @@ class Nothing(PenaltyConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogitPenalty(PenaltyConfig):
+    """Knows no Gaussians."""
+
+    kinds = ("categorical",)
+
+    def build(self):
+        return lambda prediction: prediction.logits[0, ..., 0]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Oracle(PenaltyConfig):
     """Asks a simulator."""
 
@@ -98,6 +113,7 @@ class CounterConfig(AlgorithmConfig):
 
     default_preset = "paper"
     steps: int = 4
+    trained_after: int = 0
     penalty: PenaltyConfig = StdPenalty()
     discount: float = 0.5
 
@@ -149,7 +165,7 @@ def vrl_algorithms():
 
 @hookimpl
 def vrl_penalties():
-    return {"first-std": StdPenalty, "none": Nothing, "oracle": Oracle}
+    return {"first-std": StdPenalty, "logit": LogitPenalty, "none": Nothing, "oracle": Oracle}
 
 
 @hookimpl

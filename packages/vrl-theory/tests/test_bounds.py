@@ -307,6 +307,19 @@ def test_counts_are_admissible_as_often_as_they_promise():
     assert count_estimator(np.array([[8.0]]), 2, failure=2 / np.e)[0, 0] == pytest.approx(0.5)
 
 
+def test_counts_allow_for_what_a_prior_moves():
+    # One outcome seen 8 times, 2 added to both counts: from (1, 0) to (10, 2) / 12, by 1/3 in sum.
+    found = count_estimator(np.array([[8.0]]), 2, failure=2 / np.e, prior=2.0)
+    assert found[0, 0] == pytest.approx(0.5 + 1 / 3)
+    assert count_estimator(np.zeros((1, 1)), 4, prior=0.1)[0, 0] == 2
+    random = np.random.default_rng(6)
+    mdp = RandomMDPs(count=400).draw(random)
+    model, seen = estimated_model(mdp, uniform_policy(mdp), 4000, random, prior=200.0)
+    error = true_error(mdp, model, Bounded())
+    assert is_admissible(count_estimator(seen, 4, failure=0.1, prior=200.0), error).mean() >= 0.9
+    assert is_admissible(count_estimator(seen, 4, failure=0.1), error).mean() < 0.5
+
+
 def test_delta_min_is_the_least_over_policies_and_competitors_are_all():
     mdp, model = fork()
     found = guarantee(problem_of(mdp, model, Bounded()), uniform_policy(mdp)[None])

@@ -103,6 +103,27 @@ def test_what_is_no_mdp_is_named(field, place, value, message):
         FiniteMDP(discount=0.5, **parts)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("transition", [[[1.0, 0.0], [1.0]], [[0.0, 1.0]] * 2], "MDP's transition must .* equally"),
+        ("initial", ["one", "two"], "MDP's initial must be real numbers .* type <U3"),
+        ("initial", ["1.0", "0.0"], "MDP's initial must be real numbers .* type <U3"),
+        ("reward", np.full((2, 2), 1j), "MDP's reward must be real numbers .* type complex128"),
+        ("reward", [[None, 1.0], [1.0, 1.0]], "MDP's reward must be real numbers .* type object"),
+        ("discount", "high", "MDP's discount must be real numbers .* type <U4"),
+        ("discount", None, "MDP's discount must be real numbers .* type object"),
+        ("discount", [0.5, 0.9], r"one number in \[0, 1\), not an array of shape \(2,\)"),
+    ],
+)
+def test_what_is_no_array_of_real_numbers_is_named(field, value, message):
+    mdp = FiniteMDP.__new__(FiniteMDP)  # under test __init__ checks types, and would be first
+    for name, part in (vars(two_states()) | {field: value}).items():
+        object.__setattr__(mdp, name, part)
+    with pytest.raises(VRLError, match=message):
+        mdp.__post_init__()
+
+
 def test_the_wrong_row_of_a_family_is_named():
     mdp = RandomMDPs(count=4).draw(np.random.default_rng(0))
     transition = np.array(mdp.transition)

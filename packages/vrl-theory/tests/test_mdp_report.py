@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from vrl_core.cli import main
+from vrl_theory.estimators import count_estimator
 from vrl_theory.mdp_study import factor_effects, guarantees, make_study, study_rows
 from vrl_theory.output_files import print_table
-from vrl_theory.random_mdp import RandomMDPs
+from vrl_theory.random_mdp import PRIOR, RandomMDPs, estimated_model, random_policies
 
 
 def test_the_command_writes_table_numbers_and_figure(tmp_path, capsys):
@@ -36,6 +37,18 @@ def test_admissible_estimators_violate_nothing(metric):
     effects = factor_effects(study, (0.0, 1.0))
     assert [effect.factor for effect in effects] == [0.0, 1.0, 0.0, 1.0]
     assert effects[0].violated_lower_bound > effects[1].violated_lower_bound == 0
+
+
+def test_the_bound_from_counts_allows_for_the_models_prior():
+    settings, random = RandomMDPs(count=5), np.random.default_rng
+    study = make_study(settings, 200, "total-variation", random(0))
+    again = random(0)
+    mdp = settings.draw(again)
+    model, seen = estimated_model(mdp, random_policies(mdp, again), 200, again, prior=PRIOR)
+    assert np.array_equal(model, study.model)
+    bound = count_estimator(seen, 4, prior=PRIOR)
+    assert study.estimators["counts"] == pytest.approx(bound)
+    assert (bound > count_estimator(seen, 4))[bound < 2].all()
 
 
 @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e9])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from vrl_core.run_folder import RunFolder
 from vrl_core.store import Store
 from vrl_theory.bound_report import draw_bounds, judge
 from vrl_theory.empirical import EmpiricalBound
-from vrl_theory.judged_run import load_judged, with_penalty
+from vrl_theory.judged_run import UntrainedModelError, load_judged, with_penalty
 
 if TYPE_CHECKING:
     from vrl_core.evaluate import Evaluation
@@ -31,13 +32,18 @@ class TheoryBound(Callback):
     """Writes `theory_bound.jsonl` (fields of `EmpiricalBound`) and a figure into the run's folder.
 
     The model is read from the checkpoint that precedes every evaluation, so training is not
-    touched; its generators are put back. A resumed run forgets what it will do again.
+    touched; its generators are put back. Evaluations before the model is trained are passed over.
+    A resumed run forgets what it will do again.
     """
 
     def __init__(self, config: TheoryBoundConfig) -> None:
         """Open the expert's episodes; raises `VRLError` when there are none."""
-        if config.expert == Path():
-            raise VRLError("The callback theory-bound needs the expert's episodes: expert: STORE.")
+        if config.expert is None:
+            raise VRLError(
+                "The callback theory-bound needs the expert's episodes, expert: STORE. Name the "
+                "store in a file, `callbacks: [{name: theory-bound, expert: STORE}]`, and give "
+                "that with --config."
+            )
         self._config = config
         self._store = Store.open(config.expert)
         self._device = choose_device(config.device)
@@ -57,7 +63,10 @@ class TheoryBound(Callback):
         lines = self._lines(self._folder)
         if any(line["step"] == step for line in lines.read()):
             return
-        bound = self._judge(self._folder, step, float(np.mean(evaluation.returns)))
+        try:
+            bound = self._judge(self._folder, step, float(np.mean(evaluation.returns)))
+        except UntrainedModelError:
+            return
         lines.append(bound.to_data())
 
     def on_end(self, step: int) -> None:  # noqa: ARG002
@@ -66,6 +75,11 @@ class TheoryBound(Callback):
         found = [_from_data(line) for line in self._lines(self._folder).read()]
         if found:
             draw_bounds(found, self._folder / FIGURE)
+        else:
+            warnings.warn(
+                "theory-bound judged nothing: no evaluation followed the end of the model's "
+                "training. Evaluate more often (evaluate_every), and train a model (real_share)."
+            )
 
     def _judge(self, folder: Path, step: int, policy_return: float) -> EmpiricalBound:
         config, registry = self._config, Registry()

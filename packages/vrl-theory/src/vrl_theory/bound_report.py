@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from vrl_core.store import Store
 from vrl_theory.empirical import EmpiricalBound, empirical_bound, expert_penalties
 from vrl_theory.judged_run import (
     JudgedRun,
+    UntrainedModelError,
     build_penalty,
     distinct_labels,
     judged_steps,
@@ -51,8 +53,8 @@ def report_bounds(command: Theory, registry: Registry) -> int:
     found = [
         (bound, folder)
         for folder in command.runs
-        for step in judged_steps(folder)
-        for bound in _bounds(folder, step, stores, command, registry, device)
+        for run in trained_checkpoints(folder, registry, device)
+        for bound in _bounds(run, stores, command, registry, device)
     ]
     labels = distinct_labels([(bound.label, folder) for bound, folder in found])
     pairs = zip(found, labels, strict=True)
@@ -68,6 +70,31 @@ def report_bounds(command: Theory, registry: Registry) -> int:
     )
     draw_bounds(bounds, folder / "bound")
     return 0
+
+
+def trained_checkpoints(
+    folder: Path, registry: Registry, device: torch.device
+) -> Iterator[JudgedRun]:
+    """Yield a run at each of its checkpoints, but those at which its model was still in training.
+
+    Warns of what it leaves out; raises `UntrainedModelError` when nothing is left.
+    """
+    steps = judged_steps(folder)
+    skipped: list[int] = []
+    for step in steps:
+        try:
+            run = load_judged(folder, registry, device, step)
+        except UntrainedModelError:
+            skipped.append(step)
+            if len(skipped) == len(steps):
+                raise
+            continue
+        yield run
+    if skipped:
+        warnings.warn(
+            f"{folder}: left out the checkpoints at updates {', '.join(map(str, skipped))}, where "
+            "the model was still in training."
+        )
 
 
 def judge(
@@ -118,14 +145,12 @@ def draw_bounds(bounds: Sequence[EmpiricalBound], path: Path) -> None:
 
 
 def _bounds(
-    folder: Path,
-    step: int,
+    run: JudgedRun,
     stores: Sequence[Store],
     command: Theory,
     registry: Registry,
     device: torch.device,
 ) -> Iterator[EmpiricalBound]:
-    run = load_judged(folder, registry, device, step)
     word = command.penalty[0] if command.penalty else None
     run = with_penalty(run, word, command.weight, registry)
     for store in stores:

@@ -27,7 +27,7 @@ class TheoryBoundConfig(CallbackConfig):
     theory_bound.jsonl and, when training ends, a figure into the run's folder.
     """
 
-    expert: Path = Path()
+    expert: Path | None = None
     """Store of the expert's episodes; must be given."""
     horizon: int = 5
     """Steps of the rollouts (H)."""

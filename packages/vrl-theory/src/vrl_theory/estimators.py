@@ -27,18 +27,25 @@ def true_error(mdp: FiniteMDP, model: Transition, functions: FunctionClass) -> S
     return np.asarray(functions.distance(model, mdp.transition))
 
 
-def count_estimator(seen: StateAction, states: int, failure: float = 0.05) -> StateAction:
+def count_estimator(
+    seen: StateAction, states: int, failure: float = 0.05, prior: float = 0.0
+) -> StateAction:
     """Return a bound on the sum of absolute differences from data alone, at most 2.
 
     Weissman et al. 2003 ("Inequalities for the L1 deviation of the empirical distribution"): with
     n samples, P(|p_hat - p|_1 >= e) <= (2^S - 2) exp(-n e^2 / 2). Each pair fails with probability
-    `failure` / (S A), so all hold with 1 - `failure`. It is for plain frequencies; a prior moves
-    the estimate away from them and must be small. 2 where nothing was seen.
+    `failure` / (S A), so all hold with 1 - `failure`. It is for plain frequencies; how far a
+    `prior` on every count may move the estimate away from them is added. 2 where nothing was seen.
     """
     pairs = seen.shape[-1] * seen.shape[-2]
     exponent = np.log(max(2.0**states - 2, 1.0) * pairs / failure)
     bound: ndarray = np.sqrt(2 * exponent / np.maximum(seen, 1e-9))
-    limited: ndarray = np.minimum(bound, 2.0)
+    # With p_hat = c / n and a prior a, the estimate is (c + a) / (n + S a), which lies
+    # S a / (n + S a) of the way from p_hat to the uniform u; and |u - p_hat|_1 <= 2 (1 - 1 / S),
+    # reached where all that was seen is one outcome. The triangle inequality adds both distances.
+    pseudo = states * prior
+    moved = pseudo / np.maximum(seen + pseudo, 1e-9) * 2 * (1 - 1 / states)
+    limited: ndarray = np.minimum(bound + moved, 2.0)
     return limited
 
 

@@ -21,7 +21,13 @@ from vrl_core.hooks import PenaltyConfig
 from vrl_core.protocols import EnsemblePrediction
 from vrl_core.registry import Registry
 from vrl_core.run_folder import CONFIG, RunFolder, restore
-from vrl_theory.rollout_model import RolloutModel, find_penalty_weight, find_rollout_model
+from vrl_theory.rollout_model import (
+    RolloutModel,
+    find_penalty_weight,
+    find_rollout_model,
+    model_is_trained,
+    prediction_kind,
+)
 
 if TYPE_CHECKING:
     from vrl_core.store import Store
@@ -31,6 +37,10 @@ NO_PENALTY = "none"
 """Registered name of the penalty that is zero everywhere."""
 MOST_RUNS = 1000
 """Runs that are looked at for one of a similar name."""
+
+
+class UntrainedModelError(VRLError):
+    """A checkpoint whose model is not trained yet, or is never trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,20 +102,32 @@ def runs_near(folder: Path) -> list[str]:
 
 
 def load_judged(folder: Path, registry: Registry, device: torch.device, step: int) -> JudgedRun:
-    """Read a run's model at a checkpoint; raises `VRLError` when it has none to imagine with."""
+    """Read a run's model at a checkpoint.
+
+    Raises `VRLError` when it has none to imagine with, and `UntrainedModelError` when its training
+    has not ended, or never began.
+    """
     restored = restore(folder, registry, device, step)
     config, algorithm = restored.config.algorithm, restored.algorithm
     name = registered_name(config, registry)
+    label = f"{name} {restored.spec.behaviour} seed {restored.config.seed}"
+    model = find_rollout_model(algorithm, name)
+    if not model_is_trained(algorithm):
+        raise UntrainedModelError(
+            f"{label} has no trained model at update {restored.step}: its training has not ended, "
+            "or it trains none, as mopo and mbpo with real_share 1. Judge a later checkpoint, go "
+            f"on by `vrl train --resume {folder}`, or give a run that learns from its model."
+        )
     weight = find_penalty_weight(algorithm)
     penalty = getattr(config, "penalty", None)
     if weight is None and penalty is not None:
         weight = penalty.weight
     return JudgedRun(
         folder=folder,
-        label=f"{name} {restored.spec.behaviour} seed {restored.config.seed}",
+        label=label,
         step=restored.step,
         spec=restored.spec,
-        model=find_rollout_model(algorithm, name),
+        model=model,
         penalty_config=penalty,
         penalty_coefficient=None if weight is None else float(weight),
         discount=float(getattr(config, "discount", 0.99)),
@@ -125,8 +147,8 @@ def with_penalty(
 ) -> JudgedRun:
     """Return the run judged by another penalty or weight.
 
-    Raises `VRLError` when one is missing, or the run's penalty says nothing without being asked
-    for: that of a run without one, which is zero.
+    Raises `VRLError` when one is missing or is not for models of this kind, or the run's penalty
+    says nothing without being asked for: that of a run without one, which is zero.
     """
     if word is not None:
         config = named_penalty(word, registry)
@@ -142,15 +164,21 @@ def with_penalty(
 
 
 def require_estimate(run: JudgedRun, registry: Registry, *, asked: bool) -> None:
-    """Raise `VRLError` when a run's penalty estimates no error from a prediction alone."""
+    """Raise `VRLError` when a run's penalty estimates no error from its predictions alone."""
     config = run.penalty_config
+    kind = prediction_kind(run.model)
     name = NO_PENALTY if config is None else registered_name(config, registry)
     if name == NO_PENALTY and not asked:
-        raise VRLError(f"{run.label} was trained without a penalty. {_naming(registry)}")
+        raise VRLError(f"{run.label} was trained without a penalty. {_naming(registry, kind)}")
     if _asks_a_simulator(config):
         raise VRLError(
             f"The penalty {name} of {run.label} is no estimate: it asks the simulator, and here "
-            f"only what the model predicts is known. {_naming(registry)}"
+            f"only what the model predicts is known. {_naming(registry, kind)}"
+        )
+    if not _fits(config, kind):
+        raise VRLError(
+            f"The penalty {name} is one on {' or '.join(_kinds(config))} ensembles, and that of "
+            f"{run.label} is {kind}. {_naming(registry, kind)}"
         )
 
 
@@ -164,9 +192,20 @@ def _asks_a_simulator(config: object) -> bool:
     return bool(getattr(config, "needs_simulator", False))
 
 
-def _naming(registry: Registry) -> str:
-    options = registry.options("penalties").items()
-    names = [name for name, cls in options if name != NO_PENALTY and not _asks_a_simulator(cls)]
+def _kinds(config: object) -> tuple[str, ...]:
+    return tuple(getattr(config, "kinds", PenaltyConfig.kinds))
+
+
+def _fits(config: object, kind: str | None) -> bool:
+    return kind is None or kind in _kinds(config)
+
+
+def _naming(registry: Registry, kind: str | None) -> str:
+    names = [
+        name
+        for name, cls in registry.options("penalties").items()
+        if name != NO_PENALTY and not _asks_a_simulator(cls) and _fits(cls, kind)
+    ]
     return f"Name one, --penalty NAME: {', '.join(names) or 'none is installed'}."
 
 

@@ -34,8 +34,8 @@ MOST_POLICIES = 4096
 class FiniteMDP:
     """A finite MDP, or a family of MDPs of one size and discount.
 
-    Raises `VRLError` for sizes that do not agree, for numbers that are not finite, and for a row
-    that is no distribution, which it names.
+    Raises `VRLError` for what is no array of real numbers, for sizes that do not agree, for numbers
+    that are not finite, and for a row that is no distribution, which it names.
     """
 
     transition: ndarray
@@ -50,10 +50,17 @@ class FiniteMDP:
     def __post_init__(self) -> None:
         """Copy the arrays as read-only float64, and check them."""
         for name in ("transition", "reward", "initial"):
-            array = np.array(getattr(self, name), dtype=np.float64)
+            array = _real_numbers(getattr(self, name), name)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         _check_shapes(self)
+        discount = _real_numbers(self.discount, "discount")
+        if discount.shape:
+            raise VRLError(
+                f"The discount must be one number in [0, 1), not an array of shape "
+                f"{discount.shape}: a family of MDPs has one discount."
+            )
+        object.__setattr__(self, "discount", float(discount))
         if not 0 <= self.discount < 1:
             raise VRLError(f"The discount must be in [0, 1), not {self.discount}.")
         require_finite(self.reward, "reward r")
@@ -220,6 +227,20 @@ def _solve(
 ) -> Float[ndarray, "*c state"]:
     solved: ndarray = np.linalg.solve(matrix, right[..., None])[..., 0]
     return solved
+
+
+def _real_numbers(values: object, name: str) -> ndarray:
+    """Return a float64 copy; raises `VRLError` for what is not real numbers in a full array."""
+    advice = f"An MDP's {name} must be real numbers in an array of one size along each axis"
+    try:
+        array = np.array(values)
+    except (ValueError, TypeError) as error:  # rows of several lengths
+        raise VRLError(f"{advice}: {error}. Make its rows equally long.") from error
+    if array.dtype.kind not in "biuf":  # a cast would read text and drop imaginary parts
+        raise VRLError(
+            f"{advice}, but it is of the type {array.dtype}. Convert it to floats first."
+        )
+    return array.astype(np.float64)
 
 
 def _check_shapes(mdp: FiniteMDP) -> None:

@@ -39,7 +39,7 @@ from vrl_theory.mdp import (
     optimal_policy,
 )
 from vrl_theory.metrics import laplace_kernel, line_metric
-from vrl_theory.random_mdp import RandomMDPs, estimated_model, random_policies
+from vrl_theory.random_mdp import PRIOR, RandomMDPs, estimated_model, random_policies
 
 MEMBERS = 7
 FACTORS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -123,12 +123,13 @@ def make_study(settings: RandomMDPs, samples: int, metric: str, random: Generato
     """Draw the MDPs, estimate their models, and compute every estimator."""
     mdp = settings.draw(random)
     behaviour = random_policies(mdp, random)
-    model, seen = estimated_model(mdp, behaviour, samples, random)
+    model, seen = estimated_model(mdp, behaviour, samples, random, prior=PRIOR)
     functions = function_class(metric, settings.states)
     error = true_error(mdp, model, functions)
+    counts = count_estimator(seen, settings.states, prior=PRIOR)
     estimators = {
         "true error": error,
-        "counts": count_estimator(seen, settings.states) * _per_total_variation(functions, mdp),
+        "counts": counts * _per_total_variation(functions, mdp),
         "disagreement": disagreement_estimator(model, seen, MEMBERS, random, functions),
         "none": np.zeros_like(error),
     }

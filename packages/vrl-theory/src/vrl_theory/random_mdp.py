@@ -12,6 +12,9 @@ from numpy.random import Generator
 from vrl_core.errors import VRLError
 from vrl_theory.mdp import FiniteMDP, StateAction, Transition, occupancy
 
+PRIOR = 0.1
+"""What is added to every count of a model that is estimated from data."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RandomMDPs:
@@ -71,7 +74,7 @@ def estimated_model(
     behaviour: StateAction,
     samples: int,
     random: Generator,
-    prior: float = 0.1,
+    prior: float = PRIOR,
 ) -> tuple[Transition, StateAction]:
     """Return dynamics estimated from data of a behaviour policy, and how often each pair was seen.
 
@@ -93,7 +96,7 @@ def estimated_model(
 
 
 def resampled_models(
-    model: Transition, seen: StateAction, members: int, random: Generator, prior: float = 0.1
+    model: Transition, seen: StateAction, members: int, random: Generator, prior: float = PRIOR
 ) -> Float[ndarray, "member *mdp state action state"]:
     """Return models estimated from fresh data that `model` generates, as much as was `seen`."""
     _check_prior(prior)

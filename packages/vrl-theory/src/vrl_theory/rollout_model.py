@@ -9,6 +9,10 @@ An algorithm of any package can be judged if it has a method `rollout_model()` t
   1)` with the reward last, and `state_size`; the members drawn are the algorithm's `elites`, or its
   `trainer`'s, if it has such. A `RolloutModel` says them by `elites`: true errors are theirs.
 
+Whether the model is trained is the algorithm's `model_trained`, or its `trainer`'s `finished`; one
+without either counts as trained. What the model predicts, `gaussian` or `categorical`, is the
+`RolloutModel`'s `kind`, or its world model's `config.latent`; unsaid, every penalty is let pass.
+
 The penalty's weight in the reward is the algorithm's `penalty_weight`, or its model's `weight`.
 """
 
@@ -72,6 +76,7 @@ class StateRollouts:
     """Rollouts of an ensemble of Gaussians on states."""
 
     fields = ("state",)
+    kind = "gaussian"
 
     def __init__(self, ensemble: Any, elites: Tensor | None = None) -> None:
         self.ensemble, self.elites = ensemble, elites
@@ -109,6 +114,24 @@ def find_rollout_model(algorithm: object, name: str) -> RolloutModel:
         f"{name} has no model to imagine with. Give a run of an algorithm that learns one, such as "
         "mopo, lompo or offline-dv2; one of another package needs a method rollout_model()."
     )
+
+
+def model_is_trained(algorithm: object) -> bool:
+    """Say whether an algorithm's model is trained; one that does not say counts as trained."""
+    trainer = getattr(algorithm, "trainer", None)
+    for owner, attribute in ((algorithm, "model_trained"), (trainer, "finished")):
+        trained = getattr(owner, attribute, None)
+        if isinstance(trained, bool):
+            return trained
+    return True
+
+
+def prediction_kind(model: RolloutModel) -> str | None:
+    """Return the kind of `EnsemblePrediction` that a model draws, if it says."""
+    kind = getattr(model, "kind", None)
+    if kind is None:
+        kind = getattr(getattr(_model(model), "config", None), "latent", None)
+    return kind if isinstance(kind, str) else None
 
 
 def find_penalty_weight(algorithm: object) -> float | None:
