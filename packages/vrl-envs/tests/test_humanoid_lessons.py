@@ -18,7 +18,7 @@ from vrl_envs.behaviours.humanoid_lessons import (
 from vrl_envs.behaviours.observation_scale import ObservationScale
 from vrl_envs.behaviours.online import OnlineRun
 from vrl_envs.behaviours.policy import BehaviourPolicy, PolicyHistory, write_history
-from vrl_envs.behaviours.presets import online_preset
+from vrl_envs.behaviours.presets import HUMANOID_STAGES, online_preset
 from vrl_envs.behaviours.shipped import available, behaviour_files
 from vrl_envs.behaviours.shipping import ship_history
 from vrl_envs.behaviours.training import StateTask
@@ -84,6 +84,54 @@ def test_the_height_of_the_head_is_a_share_of_the_reward():
     assert shaped == pytest.approx(0.75 * plain + 0.25 * 2)
 
 
+def test_a_hand_keeps_the_torso_upright_as_strongly_as_it_holds():
+    heights = {}
+    for strength in (0.0, 0.5, 1.0):
+        environment = HumanoidLessons(lying_share=0.0, supported=True, patience=500).build()
+        environment.reset(seed=0)
+        environment.support.hold(strength)
+        for _ in range(60):
+            observation, *_ = environment.step(STILL)
+        assert observation[-1] == np.float32(strength)
+        heights[strength] = environment.simulated.physics.head_height()
+    assert heights[0.0] < 0.4 < heights[0.5] < heights[1.0]
+    # What falls without it stands on its knees, upright, with all of it.
+    assert environment.simulated.physics.torso_upright() > 0.9
+
+
+def test_a_third_of_the_episodes_have_no_hand_and_none_more_than_the_strongest():
+    environment = HumanoidLessons(supported=True, most_support=0.4).build()
+    strengths = [environment.reset(seed=seed)[0][-1] for seed in range(60)]
+    assert 10 < sum(strength == 0 for strength in strengths) < 30
+    assert 0.3 < max(strengths) <= 0.4
+    judge = HumanoidLessons(supported=True, most_support=0.0, lying_share=1.0, height_reward=0.0)
+    plain = HumanoidLessons(lying_share=1.0, height_reward=0.0)
+    held, free = judge.build(), plain.build()
+    assert np.array_equal(held.reset(seed=5)[0][:-1], free.reset(seed=5)[0])
+    for _ in range(10):
+        one, other = held.step(STILL), free.step(STILL)
+        assert np.array_equal(one[0][:-1], other[0])
+        assert one[1] == other[1]
+
+
+def test_upright_starts_look_anywhere_when_asked():
+    environment = HumanoidLessons(lying_share=0.0, any_heading=True).build()
+    headings = []
+    for seed in range(8):
+        environment.reset(seed=seed)
+        w, x, y, z = environment.simulated.physics.data.qpos[3:7]
+        assert (x, y) == (0, 0)
+        assert environment.simulated.physics.torso_upright() > 0.95
+        headings.append(2 * np.arctan2(z, w))
+    assert np.std(headings) > 0.5
+
+
+def test_who_lies_has_only_so_long_to_get_up():
+    environment = HumanoidLessons(lying_share=1.0, lying_patience=30).build()
+    _, rewards = play(environment, 3)
+    assert len(rewards) == 30
+
+
 def test_starts_depend_on_the_seed_alone():
     lessons = HumanoidLessons(lying_share=0.5)
     one, other = lessons.build(), lessons.build()
@@ -128,18 +176,28 @@ def test_a_folded_policy_acts_as_the_scaled_one():
         torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
 
-def test_lessons_resume_as_if_never_stopped_and_are_judged_on_the_task(tmp_path):
-    whole = OnlineRun(TINY, tmp_path / "whole")
+HELD = replace(
+    TINY,
+    environment=replace(TINY.environment, supported=True, any_heading=True),
+    judged_on=replace(TINY.judged_on, supported=True, most_support=0.0),
+    symmetric=True,
+)
+
+
+@pytest.mark.parametrize("config", [TINY, HELD], ids=["plain", "held"])
+def test_lessons_resume_as_if_never_stopped_and_are_judged_on_the_task(tmp_path, config):
+    whole = OnlineRun(config, tmp_path / "whole")
     records = list(whole.run())
-    list(OnlineRun(replace(TINY, steps=12), tmp_path / "stopped").run())
+    list(OnlineRun(replace(config, steps=12), tmp_path / "stopped").run())
     torch.manual_seed(456)
-    resumed = OnlineRun(TINY, tmp_path / "stopped")
+    resumed = OnlineRun(config, tmp_path / "stopped")
     list(resumed.run())
     for (name, wanted), found in zip(
         whole.agent.state_dict().items(), resumed.agent.state_dict().values(), strict=True
     ):
         assert torch.equal(wanted, found), name
-    assert torch.equal(whole.scale(torch.ones(67)), resumed.scale(torch.ones(67)))
+    ones = torch.ones(whole.replay.observations.shape[1])
+    assert torch.equal(whole.scale(ones), resumed.scale(ones))
     judged = [each["evaluation"] for each in records if "evaluation" in each]
     assert judged
     assert all(0 <= value <= 8 for (value,) in judged)  # 4 steps of at most 2
@@ -225,3 +283,35 @@ def test_policies_are_saved_for_observations_as_they_are(tmp_path):
         atol=1e-4,
         rtol=1e-4,
     )
+
+
+def test_the_policy_of_a_held_training_is_the_one_without_a_hand(tmp_path):
+    run = OnlineRun(HELD, tmp_path)
+    list(run.run())
+    saved = TanhGaussianActor(67, 21, (8,))
+    saved.load_state_dict(load_file(tmp_path / "policies/humanoid_walk/expert.safetensors"))
+    state = torch.from_numpy(run.replay.observations[:1]).clone()
+    state[:, -1] = 0
+    torch.testing.assert_close(
+        saved.distribution(state[:, :67])[0],
+        run.agent.actor.distribution(run.scale(state))[0],
+        atol=1e-4,
+        rtol=1e-4,
+    )
+
+
+def test_other_tasks_have_no_symmetry(tmp_path):
+    with pytest.raises(VRLError, match="symmetric is for the humanoid's lessons"):
+        OnlineRun(replace(online_preset("hopper", "mixed"), symmetric=True), tmp_path)
+
+
+def test_the_stages_of_the_humanoid_follow_each_other():
+    after = {name: stage.after for name, stage in HUMANOID_STAGES.items()}
+    assert after == {"held": "", "eased": "held", "light": "eased", "expert": "light"}
+    for name in after:
+        config = online_preset("humanoid_walk", name)
+        assert config.environment.supported
+        assert config.judged_on.most_support == 0
+        assert config.judged_on.height_reward == 0
+    supports = [stage.most_support for stage in HUMANOID_STAGES.values()]
+    assert supports == sorted(supports, reverse=True)

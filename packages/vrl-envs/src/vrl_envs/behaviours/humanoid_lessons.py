@@ -98,6 +98,7 @@ class HumanoidLessonsEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         """Begin the episode of a seed, lying or upright as the seed decides."""
         super().reset(seed=seed)
         self.steps = self.fallen = self.stood = 0
+        self.support.hold(0.0)  # before the first state, whose accelerations its damping is in
         observation = self.simulated.reset(int(self.np_random.integers(2**31)))
         self.upright = bool(self.np_random.random() >= self.config.lying_share)
         if self.upright:

@@ -28,7 +28,8 @@ from vrl_core.interruption import Interruption
 from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig, StateBatch
 from vrl_envs.adroit.config import Adroit
 from vrl_envs.behaviours.action_replay import episode_seed
-from vrl_envs.behaviours.humanoid_lessons import HumanoidLessons
+from vrl_envs.behaviours.humanoid_lessons import HumanoidLessons, HumanoidLessonsEnvironment
+from vrl_envs.behaviours.humanoid_symmetry import HumanoidSymmetry
 from vrl_envs.behaviours.observation_scale import ObservationScale
 from vrl_envs.behaviours.run_record import check_training, forget_after, record_settings
 from vrl_envs.behaviours.state_replay import (
@@ -146,7 +147,7 @@ class OnlineRun:
         room = config.steps + longest_episode(config.environment)
         self.replay = TransitionReplay(room, *sizes, reward_scale=config.reward_scale)
         self.scale = ObservationScale(sizes[0]) if config.normalise else None
-        self.symmetry = self.environment.symmetry() if config.symmetric else None
+        self.symmetry = symmetry_of(self.environment) if config.symmetric else None
         self.rng = np.random.default_rng(config.seed)
         self.updates, self.evaluated = 0, 0
         (folder / "steps").mkdir(parents=True, exist_ok=True)
@@ -316,6 +317,16 @@ class OnlineRun:
             self.save_policy()
             record["evaluation"] = self.evaluate()
         return record
+
+
+def symmetry_of(environment: Any) -> HumanoidSymmetry:
+    """Return what an environment's transitions may be changed by. Raises `VRLError` for others."""
+    if not isinstance(environment, HumanoidLessonsEnvironment):
+        raise VRLError(
+            "symmetric is for the humanoid's lessons; of no other task a symmetry is known here. "
+            "Leave it out."
+        )
+    return environment.symmetry()
 
 
 def without_last_inputs(actor: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from vrl_core.errors import unknown_name
 from vrl_core.soft_actor_critic import SoftActorCriticConfig
@@ -132,8 +132,8 @@ def online_preset(task: str, name: str) -> OnlineTraining:
     tasks of other rewards (Section 5.2), and 200,000 elsewhere, as D4RL's largest; `expert`
     goes on to a million everywhere. Raises `VRLError` for another preset or task.
     """
-    special = {"screw_random": DIRECTIONS, **dict.fromkeys(LESSON_TASKS, ("balance",))}
-    names = ("mixed", "expert", *special.get(task, ()))
+    special = {"screw_random": DIRECTIONS, **dict.fromkeys(LESSON_TASKS, tuple(HUMANOID_STAGES))}
+    names = dict.fromkeys(("mixed", "expert", *special.get(task, ())))
     if name not in names:
         raise unknown_name(f"training preset of {task}", name, names)
     if task in LESSON_TASKS:
@@ -216,14 +216,15 @@ def humanoid_lessons(task: str, name: str = "mixed") -> OnlineTraining:
     """Return the settings of the humanoid's lessons.
 
     `mixed` learns to get up and to walk, and falls every few seconds: getting up is so fast that a
-    fall costs little. `balance` begins anew where a fall is the end and height half of the reward,
-    and learns to stand first; its simulator is cheap beside an update, so that it takes two steps
-    for each. `expert` goes on from there with as many lying starts, and less for height.
+    fall costs little. Where a fall is the end an agent learns to stand still. `held` begins anew
+    with a hand that holds the torso, in each episode as strongly as drawn, and walks; the stages
+    after it go on with ever weaker ones (`HUMANOID_STAGES`).
     """
+    judged_on = HumanoidLessons(task=task, lying_share=1.0, height_reward=0.0)
     lessons = OnlineTraining(
         task=task,
         environment=HumanoidLessons(task=task),
-        judged_on=HumanoidLessons(task=task, lying_share=1.0, height_reward=0.0),
+        judged_on=judged_on,
         steps=380_000,
         batch_size=128,
         evaluate_every=20_000,
@@ -237,19 +238,54 @@ def humanoid_lessons(task: str, name: str = "mixed") -> OnlineTraining:
     )
     if name == "mixed":
         return lessons
-    balance = replace(
-        lessons,
-        environment=HumanoidLessons(task=task, height_reward=0.5, falls_end=True, lying_share=0.1),
-        steps=1_000_000,
-        seed=1,
-        updates_per_step=0.5,
+    stage = HUMANOID_STAGES[name]
+    environment = HumanoidLessons(
+        task=task,
+        height_reward=0.2,
+        falls_end=True,
+        lying_share=stage.lying_share,
+        lying_patience=100,
+        any_heading=True,
+        supported=True,
+        most_support=stage.most_support,
     )
-    if name == "balance":
-        return balance
     return replace(
-        balance,
-        environment=HumanoidLessons(task=task, height_reward=0.2, falls_end=True),
-        seed=2,
-        start_from=f"behaviours/{task}/balance",
-        agent=replace(lessons.agent, learning_rate=3e-4),
+        lessons,
+        environment=environment,
+        judged_on=replace(judged_on, supported=True, most_support=0.0),
+        steps=stage.steps,
+        seed=stage.seed,
+        updates_per_step=0.5,
+        symmetric=True,
+        start_from=f"behaviours/{task}/{stage.after}" if stage.after else "",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HumanoidStage:
+    """What differs between the stages of the humanoid's lessons with a hand."""
+
+    after: str
+    """The stage whose networks it goes on with, if any."""
+    most_support: float
+    """The strongest hand."""
+    lying_share: float
+    """Share of the episodes that begin lying."""
+    steps: int
+    """Agent steps."""
+    seed: int
+    """Seed of the training."""
+
+
+HUMANOID_STAGES: Mapping[str, HumanoidStage] = {
+    "held": HumanoidStage(after="", most_support=1.0, lying_share=0.25, steps=1_000_000, seed=3),
+    "eased": HumanoidStage(
+        after="held", most_support=0.35, lying_share=0.25, steps=170_000, seed=4
+    ),
+    "light": HumanoidStage(after="eased", most_support=0.2, lying_share=0.15, steps=90_000, seed=5),
+    "expert": HumanoidStage(
+        after="light", most_support=0.1, lying_share=0.2, steps=400_000, seed=6
+    ),
+}
+"""A stage ends where most episodes with its stronger hands last to their horizon. An agent that
+kept the first stage's hands learnt hardly anything of the weakest in 900,000 steps."""

@@ -215,18 +215,20 @@ def read_saved_episodes(run_folder: Path, first: int, episodes: int) -> dict[str
 
 def training_command(training: dict[str, Any]) -> str:
     """Return the command that trains with a run's settings, when a preset has them."""
-    from vrl_envs.behaviours.presets import PRESETS, humanoid_lessons
+    from vrl_envs.behaviours.presets import HUMANOID_STAGES, PRESETS, humanoid_lessons
 
     known: dict[tuple[str, str], BehaviourTraining | OnlineTraining] = dict(PRESETS)
     for task in LESSON_TASKS:
         known |= {
-            (task, name): humanoid_lessons(task, name) for name in ("mixed", "balance", "expert")
+            (task, name): humanoid_lessons(task, name) for name in ("mixed", *HUMANOID_STAGES)
         }
     for (task, name), config in known.items():
         settings = json.loads(json.dumps(asdict(config)))
+        longer = training["steps"] != settings["steps"]
         # A run from before a setting existed had that setting's default.
-        if settings == settings | training:
-            return f"python -m vrl_envs.behaviours.train --task {task} --preset {name}"
+        if settings == settings | training | {"steps": settings["steps"]}:
+            command = f"python -m vrl_envs.behaviours.train --task {task} --preset {name}"
+            return f"{command} --steps {training['steps']}" if longer else command
     return "vrl_envs.behaviours.training.BehaviourRun with the settings under `training`"
 
 
