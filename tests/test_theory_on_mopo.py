@@ -55,14 +55,15 @@ def collect(store: Path, scale: str) -> None:
 def test_the_callback_follows_the_bound_of_a_run(folder, algorithm, weight):
     text = (folder / algorithm / "theory_bound.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
-    assert [line["step"] for line in lines] == [4, 8, 12]
+    # Step 4 lies in the training of the dynamics, whose best weights are not known yet.
+    assert [line["step"] for line in lines] == [8, 12]
     for line in lines:
         assert line["penalty_coefficient"] == weight
         assert line["mean_penalty"] > 0
         assert line["episode_bound"] == pytest.approx(2 * weight * 20 * line["mean_penalty"])
         assert line["gap"] == pytest.approx(line["expert_return"] - line["policy_return"])
     # The dynamics rest while the policy learns; so does what they say of the expert.
-    assert lines[1]["mean_penalty"] == pytest.approx(lines[2]["mean_penalty"])
+    assert lines[1]["mean_penalty"] == pytest.approx(lines[0]["mean_penalty"])
     assert (folder / algorithm / "theory_bound.svg").stat().st_size > 0
 
 
