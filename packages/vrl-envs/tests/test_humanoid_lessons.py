@@ -307,7 +307,13 @@ def test_other_tasks_have_no_symmetry(tmp_path):
 
 def test_the_stages_of_the_humanoid_follow_each_other():
     after = {name: stage.after for name, stage in HUMANOID_STAGES.items()}
-    assert after == {"held": "", "eased": "held", "light": "eased", "expert": "light"}
+    assert after == {
+        "held": "",
+        "eased": "held",
+        "light": "eased",
+        "faint": "light",
+        "expert": "faint",
+    }
     for name in after:
         config = online_preset("humanoid_walk", name)
         assert config.environment.supported

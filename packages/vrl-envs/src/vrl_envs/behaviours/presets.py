@@ -283,8 +283,9 @@ HUMANOID_STAGES: Mapping[str, HumanoidStage] = {
         after="held", most_support=0.35, lying_share=0.25, steps=170_000, seed=4
     ),
     "light": HumanoidStage(after="eased", most_support=0.2, lying_share=0.15, steps=90_000, seed=5),
+    "faint": HumanoidStage(after="light", most_support=0.1, lying_share=0.2, steps=170_000, seed=6),
     "expert": HumanoidStage(
-        after="light", most_support=0.1, lying_share=0.2, steps=400_000, seed=6
+        after="faint", most_support=0.05, lying_share=0.2, steps=490_000, seed=7
     ),
 }
 """A stage ends where most episodes with its stronger hands last to their horizon. An agent that

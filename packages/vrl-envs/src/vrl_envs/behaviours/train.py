@@ -36,8 +36,8 @@ class TrainBehaviour:
     """`expert`; `mixed`: slow learning, for the medium policy and the replay; `gait`, `stride` and
     `sprint`: what the cheetah's expert starts from, one after the other; `forward` and `backward`:
     agents of `screw_random` that turn one way, whom its expert imitates
-    (`vrl_envs.behaviours.imitation`); `held`, `eased`, `light`: what the humanoid's
-    expert starts from."""
+    (`vrl_envs.behaviours.imitation`); `held`, `eased`, `light`, `faint`: what the
+    humanoid's expert starts from."""
     start_from: Path | None = None
     """Folder of a run whose networks this one starts with, instead of the preset's."""
     steps: int | None = None
