@@ -321,6 +321,32 @@ def test_pins_of_tools_agree_between_environments():
     assert len(set(pins)) == 2
 
 
+def test_readme_names_every_task_with_a_trained_behaviour():
+    folder = ROOT / "packages/vrl-envs/src/vrl_envs/behaviours"
+    policies = {path.parent.name for path in folder.glob("policies/*/*.safetensors")}
+    shipped = policies | {path.stem for path in folder.glob("replays/*.safetensors")}
+    (row,) = re.findall(r"^\| behaviours .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert shipped
+    assert shipped - set(re.findall(r"\w+", row)) == set()
+
+
+def test_robohives_release_is_the_same_wherever_it_is_named():
+    package = ROOT / "packages/vrl-envs"
+    (supported,) = re.findall(
+        r'^RELEASE = "(.+)"$', (package / "src/vrl_envs/robohive/package.py").read_text(), re.M
+    )
+    files = [ROOT / "hatch.toml", ROOT / "CONTRIBUTING.md", ROOT / "docs/tasks/robohive.md"]
+    for file in [*files, package / "README.md", package / "pyproject.toml"]:
+        assert set(re.findall(r"robohive==([\d.]+\d)", file.read_text())) == {supported}, file
+
+
+def test_the_folder_of_test_data_is_described_as_the_tests_read_it():
+    described = (ROOT / "CONTRIBUTING.md").read_text()
+    for test in (ROOT / "packages/vrl-envs/tests").glob("test_*.py"):
+        if "VRL_TEST_DATA" in test.read_text():
+            assert f"`{test.name}`" in described, test.name
+
+
 # house rules that no linter knows
 
 

@@ -88,6 +88,20 @@ def test_tasks_lists_what_can_be_collected(registry: Registry, capsys):
         main(["tasks", "count_pu"], registry)
 
 
+@pytest.mark.parametrize("columns", [40, 80])
+def test_tasks_are_listed_whole_however_narrow_the_terminal(monkeypatch, capsys, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    names = [f"robot:FK1_Stove{number}KettleRandom_v2d-v4" for number in range(9)]
+    kind = type("Long", (), {"tasks": names, "qualities": ("medium_expert",) * 4})
+    registry = Registry(installed=False, modules=())
+    monkeypatch.setattr(registry, "options", lambda _: {"with-a-long-name": kind})
+    assert main(["tasks"], registry) == 0
+    said = capsys.readouterr().out.replace(",", "").split()
+    assert set(names) <= set(said)
+    assert said.count("medium_expert") == 5
+    assert "…" not in "".join(said)
+
+
 def test_collect_continues_where_it_stopped(registry: Registry):
     with pytest.raises(VRLError, match="Episode 2 could not be made"):
         main([*COLLECT, "--fails-at", "2", "--output", "out"], registry)
@@ -99,6 +113,9 @@ def test_collect_continues_where_it_stopped(registry: Registry):
     ("words", "message"),
     [
         (["collect"], "which task with --task. Known: count_down, count_up"),
+        (["collect", "--tsak", "count_up"], "no flag --tsak. Did you mean --task.*collect --help"),
+        (["collect", "--epsodes=3"], "no flag --epsodes. Did you mean --episodes"),
+        (["collect", "--workers", "1", "--steps", "3"], "which task with --task"),
         (["collect", "--task", "count_upp"], "no task named 'count_upp'. Did you mean 'count_up'"),
         ([*COLLECT, "--quality", "goood"], "no quality named 'goood'. Did you mean 'good'"),
         (["colect"], "no data command named 'colect'. Did you mean 'collect'"),
@@ -139,6 +156,31 @@ def test_convert_recognises_files(registry: Registry, tmp_path: Path):
         (tmp_path / name).touch()
     with pytest.raises(VRLError, match=r"it holds 3 files \(2 \.disk, 1 \.txt\)"):
         main(["convert", "rolls", "out2"], registry)
+
+
+def test_datasets_below_a_folder_are_named(registry: Registry, tmp_path: Path):
+    for name in ("attic/box one/old.tape", "attic/.hidden/lost.tape"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    with pytest.raises(VRLError) as error:
+        main(["convert", "attic", "out"], registry)
+    path = Path("attic/box one/old.tape")
+    assert str(error.value) == (
+        "attic is of no format known here: it holds 2 files (2 .tape). Below it lies a dataset: "
+        f"{path} (tapes). Give its path: vrl data convert '{path}' STORE"
+    )
+    (tmp_path / "attic/new.tape").touch()
+    with pytest.raises(VRLError, match=r"lie 2 datasets.*one: vrl data convert attic/new.tape ST"):
+        main(["convert", "attic", "out"], registry)
+
+
+def test_what_a_dataset_says_of_files_that_it_cannot_read_is_told(
+    registry: Registry, tmp_path: Path, monkeypatch
+):
+    (tmp_path / "old.tap").touch()
+    monkeypatch.setattr(Tapes, "unreadable", lambda path: f"{path} is torn.", raising=False)
+    with pytest.raises(VRLError, match=r"it is a file of 0 bytes\. old\.tap is torn\.$"):
+        main(["convert", "old.tap", "out"], registry)
 
 
 def test_a_format_of_several_datasets_is_not_guessed(tmp_path: Path):

@@ -22,6 +22,16 @@ def test_of_many_names_the_nearest_are_listed_and_the_command_that_lists_all():
     assert error.count("scene_task") == 9
 
 
+def test_a_name_that_is_a_whole_part_of_another_means_that_one():
+    names = ["door_open", "adroit_pen", "robohive:pen-v1", "pendulum", "open"]
+    assert "Did you mean 'adroit_pen'?" in str(unknown_name("task", "pen", names))
+    assert "Did you mean 'door_open'?" in str(unknown_name("task", "Door", names))
+    assert "Did you mean 'open'?" in str(unknown_name("task", "opne", names))
+    assert "Did you mean" not in str(unknown_name("task", "", names))
+    many = [*names, *(f"task_{number}" for number in range(40))]
+    assert "45, such as adroit_pen, robohive:pen-v1, " in known_names(many, "pen")
+
+
 def test_of_many_names_none_is_near():
     names = [f"task_{number:02}" for number in range(40)]
     assert known_names(names).startswith("40, such as task_00, task_01, ")

@@ -304,7 +304,7 @@ def write_tdmpc2(folder: Path, lengths: Sequence[int], size: int) -> DatasetConf
                 count = min(left, 2**22)
                 file.write(np.random.default_rng(count).random(count, np.float32).tobytes())
                 left -= count
-    return TDMPC2(path=str(path))
+    return TDMPC2(path=str(path), task="walker_walk")
 
 
 def load_tensors(folder: Path) -> Iterator[np.ndarray]:

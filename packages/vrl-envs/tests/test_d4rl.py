@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import vrl_envs.plugin
+from tiny_d4rl import ROWS, write_tables
 from vrl_core.commands.data_sources import _recognised
 from vrl_core.config import from_data
 from vrl_core.errors import DamagedDataError, VRLError
@@ -16,33 +17,6 @@ from vrl_envs.readers.d4rl_dataset import episode_bounds
 from vrl_envs.readers.d4rl_names import names_of
 from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.scores import d4rl_references
-
-ROWS = 9
-
-
-def write_tables(path, *, following=False, timeouts=(4,), terminals=(7,), column=False, **changes):
-    """Rows 0 to 4 time out, 5 to 7 terminate, 8 is cut off; observation t is t, reward 10 t."""
-    rows = np.arange(ROWS, dtype=np.float32)
-    marks = {name: np.zeros(ROWS, bool) for name in ("terminals", "timeouts")}
-    marks["terminals"][list(terminals)] = True
-    tables = {
-        "observations": np.repeat(rows[:, None], 17, 1),
-        "actions": np.repeat(rows[:, None] / 10, 6, 1),
-        "rewards": rows * 10,
-        "terminals": marks["terminals"],
-    }
-    if timeouts is not None:
-        marks["timeouts"][list(timeouts)] = True
-        tables["timeouts"] = marks["timeouts"]
-    if following:
-        tables["next_observations"] = tables["observations"] + 0.5
-    if column:
-        tables |= {name: tables[name][:, None] for name in ("rewards", "terminals")}
-    with h5py.File(path, "w") as file:
-        for name, table in (tables | changes).items():
-            if table is not None:
-                file.create_dataset(name, data=table)
-    return path
 
 
 @pytest.fixture
@@ -256,3 +230,28 @@ def test_a_damaged_chunk_costs_its_episodes_alone(path, tmp_path):
     with pytest.warns(UserWarning, match="left out 1 of 3 episodes"):
         store = write_store(D4RL(path=str(path), skip_damaged=True), tmp_path / "s", workers=1)
     assert [seen(episode)[0] for episode in store] == [0, 8]
+
+
+def test_a_process_keeps_a_block_of_chunks_and_reads_its_neighbours(path, monkeypatch):
+    """Chunks of 4 rows and of 3 columns hold parts of episodes of 5, 3 and 1 rows."""
+    write_tables(path, following=True, observations=None)
+    with h5py.File(path, "a") as file:
+        table = np.repeat(np.arange(ROWS, dtype=np.float32)[:, None], 17, 1)
+        file.create_dataset("observations", data=table, chunks=(4, 3), compression="gzip")
+    dataset = D4RL(path=str(path)).build()
+    assert dataset.episodes_per_read == 2
+    assert dataset.kept_bytes == 4 * 4 * 17 + 4 * 4 * 3
+    rows, fetch = [], h5py.Dataset.__getitem__
+
+    def counted(table, key, **options):
+        if table.name == "/observations":
+            rows.append((key.start, min(key.stop, ROWS)))
+        return fetch(table, key, **options)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", counted)
+    assert [seen(dataset[index]) for index in range(3)] == [
+        [0, 1, 2, 3, 4, 4.5],
+        [5, 6, 7, 7.5],
+        [8, 8.5],
+    ]
+    assert rows == [(0, 4), (4, 8), (8, 9)]

@@ -101,6 +101,23 @@ def test_a_folder_may_be_the_model_or_an_unpacked_wheel(tmp_path):
     assert (model.nq, model.nv, model.nu) == (10, 10, 9)  # without the second, hidden claw
 
 
+@pytest.mark.parametrize("damage", ["in STL file", "is empty", "No such file"])
+def test_a_damaged_mesh_is_named_as_the_user_knows_it(tmp_path, damage):
+    root = write_model(tmp_path / "robel")
+    mesh = root / "robel-scenes" / "dclaw" / "meshes" / "finger.stl"
+    mesh.parent.mkdir()
+    if damage != "No such file":
+        mesh.write_bytes(b"" if damage == "is empty" else bytes(100))
+    main = root / MAIN
+    asset = '<asset><mesh file="../../robel-scenes/dclaw/meshes/finger.stl"/></asset><worldbody>'
+    main.write_text(main.read_text().replace("<worldbody>", asset))
+    with pytest.raises(VRLError, match=damage) as refused:
+        load_model(tmp_path)
+    assert str(mesh) in str(refused.value)
+    assert str(refused.value).count("/tmp") == str(refused.value).count(str(tmp_path))
+    assert "\n" not in str(refused.value)
+
+
 def test_folders_without_the_model_are_explained(tmp_path):
     with pytest.raises(VRLError, match=r"no-such-folder has no D'Claw model.*unpacked"):
         DClaw(observation="state", assets=tmp_path / "no-such-folder").build()

@@ -12,7 +12,13 @@ from vrl_core.config import from_data, to_data
 from vrl_core.errors import VRLError
 from vrl_core.registry import Registry
 from vrl_core.testing import check_environment
-from vrl_envs.dmc.backgrounds import procedural_texture, resized, texture_names, video_frames
+from vrl_envs.dmc.backgrounds import (
+    procedural_texture,
+    resized,
+    texture_names,
+    video_frames,
+    video_picture,
+)
 from vrl_envs.dmc.camera_shift import camera_place, draw_pose
 from vrl_envs.dmc.config import DMC, DMCDataset
 from vrl_envs.dmc.distractions import fixed_seed, near_colours
@@ -171,6 +177,43 @@ def test_videos_give_their_first_frames(tmp_path):
     with pytest.raises(VRLError, match="has 5 videos; the distraction moderate takes 8"):
         environment(distraction="moderate", **settings)
     env.close()
+
+
+def damaged_frames(folder: Path) -> dict[str, Path]:
+    """Write frames of every kind of damage."""
+    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    whole = {}
+    for suffix in (".jpg", ".png"):
+        imageio.imwrite(folder / f"whole{suffix}", noise)
+        whole[suffix] = (folder / f"whole{suffix}").read_bytes()
+    flipped = bytearray(whole[".png"])
+    flipped[17] ^= 0xFF  # in the header
+    contents = {
+        "half.jpg": whole[".jpg"][: len(whole[".jpg"]) // 2],
+        "start.jpg": whole[".jpg"][:20],
+        "half.png": whole[".png"][: len(whole[".png"]) // 2],
+        "flipped.png": bytes(flipped),
+        "words.jpg": b"not a picture",
+        "empty.jpg": b"",
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return {name: folder / name for name in contents}
+
+
+def test_a_damaged_frame_is_named(tmp_path):
+    for path in damaged_frames(tmp_path).values():
+        with pytest.raises(VRLError, match=rf"The frame {path} cannot be read: .*damaged"):
+            video_picture(path, 8)
+
+
+def test_grey_frames_and_films_are_pictures(tmp_path):
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    imageio.imwrite(tmp_path / "grey.png", grey)
+    np.testing.assert_array_equal(video_picture(tmp_path / "grey.png", 8), np.dstack([grey] * 3))
+    imageio.imwrite(tmp_path / "film.gif", np.stack([grey, grey]))
+    (tmp_path / "film.gif").rename(tmp_path / "film.jpg")
+    assert video_picture(tmp_path / "film.jpg", 4).shape == (4, 4, 3)
 
 
 def test_davis_is_known_by_its_folders(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ def machine(monkeypatch):
     """A machine on which only the named ways of drawing work."""
     monkeypatch.delenv("MUJOCO_GL", raising=False)
     monkeypatch.delenv("PYOPENGL_PLATFORM", raising=False)
+    monkeypatch.delenv("MUJOCO_EGL_DEVICE_ID", raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
 
     def only(*working):
@@ -63,6 +64,63 @@ def test_a_way_of_drawing_that_does_not_exist_is_named(machine, monkeypatch):
         graphics.choose_backend()
         graphics.check_chosen_backend()
     assert os.environ["MUJOCO_GL"] == "egl"
+
+
+@pytest.mark.parametrize("chosen", ["glfw", "on"])
+def test_a_window_without_a_display_is_refused_when_something_is_to_be_drawn(
+    machine, monkeypatch, chosen
+):
+    machine("egl", "osmesa")
+    monkeypatch.setenv("MUJOCO_GL", chosen)
+    graphics.settle_backend()  # states need no display
+    with pytest.raises(VRLError, match=rf"={chosen} asks for a window.*Here work: egl, osmesa"):
+        graphics.require_backend()
+    machine()
+    with pytest.raises(VRLError, match=r"asks for a window.*install EGL.*libosmesa6"):
+        graphics.require_backend()
+    machine("glfw")
+    assert graphics.require_backend() == chosen
+
+
+def test_a_display_works_when_its_server_answers(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("DISPLAY", ":77")
+    assert not graphics.window_works()
+    monkeypatch.delenv("DISPLAY")
+    assert not graphics.window_works()
+
+
+def test_a_device_that_egl_does_not_draw_on_is_named_with_those_it_does(machine, monkeypatch):
+    machine("egl")
+    monkeypatch.setattr(graphics, "_devices", lambda: iter((0, 2)))
+    for device in ("9", "1", "-1", "abc", ""):
+        monkeypatch.setenv("MUJOCO_EGL_DEVICE_ID", device)
+        with pytest.raises(VRLError, match=rf"MUJOCO_EGL_DEVICE_ID={device} is none .* here: 0, 2"):
+            graphics.settle_backend()
+    monkeypatch.setenv("MUJOCO_EGL_DEVICE_ID", "2")
+    graphics.settle_backend()
+    monkeypatch.setenv("MUJOCO_EGL_DEVICE_ID", "9")
+    monkeypatch.setenv("MUJOCO_GL", "off")
+    graphics.settle_backend()  # nothing is drawn
+
+
+def test_pyopengl_with_another_platform_is_refused(machine, monkeypatch):
+    machine("egl", "osmesa")
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    monkeypatch.setenv("PYOPENGL_PLATFORM", "osmesa")
+    with pytest.raises(VRLError, match=r"MUJOCO_GL=egl and PYOPENGL_PLATFORM=osmesa contradict"):
+        graphics.settle_backend()
+
+
+@pytest.mark.parametrize("module", ["dclaw.model", "kitchen.arm", "drawing.rendering"])
+def test_whatever_imports_mujoco_checks_the_choice_first(module):
+    done = subprocess.run(
+        [sys.executable, "-c", f"import vrl_envs.{module}"],
+        env={**os.environ, "MUJOCO_GL": "elg"},
+        capture_output=True,
+        text=True,
+    )
+    assert "VRLError: There is no way of drawing (MUJOCO_GL) named 'elg'" in done.stderr
 
 
 def test_platform_of_pyopengl_binds(machine, monkeypatch):

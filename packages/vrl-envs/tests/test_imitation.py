@@ -1,17 +1,23 @@
-"""Imitation of one teacher for each direction: who is asked, what is learnt, what is written."""
+"""Imitation of teachers of parts of a task: who is asked, what is learnt, what is written."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch.distributions import Normal, kl_divergence
 
 from tiny_behaviours import save_actor
 from tiny_dclaw import write_model
 from vrl_core.errors import VRLError
 from vrl_envs.behaviours.card import read_card
-from vrl_envs.behaviours.imitation import Imitation, gaussian_divergence, imitate, play
+from vrl_envs.behaviours.humanoid_lessons import HumanoidLessons
+from vrl_envs.behaviours.imitation import (
+    Imitation,
+    imitate,
+    imitation_loss,
+    play,
+    teacher_in_turn,
+)
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.presets import online_preset
 from vrl_envs.collection import episode_streams
@@ -31,12 +37,23 @@ def teachers(tmp_path_factory) -> tuple[Path, Path]:
     return folders
 
 
-def test_divergence_is_that_of_torchs_distributions():
-    generator = torch.Generator().manual_seed(0)
-    one, other = (torch.randn(2, 5, 3, generator=generator) for _ in range(2))
-    one[1], other[1] = one[1].exp(), other[1].exp()
-    expected = kl_divergence(Normal(*one), Normal(*other)).sum(-1)
-    torch.testing.assert_close(gaussian_divergence(*one, *other), expected)
+def test_loss_is_of_actions_and_of_logarithms():
+    one = torch.tensor([[0.0, 6.0]]), torch.tensor([[1.0, 0.5]])
+    other = torch.tensor([[0.1, 3.0]]), torch.tensor([[torch.e, 0.5]])
+    # tanh(0.1) = 0.099668, tanh(6) - tanh(3) = 0.0049332: 0.5 (0.99668^2 + 0.049332^2) + 1
+    assert imitation_loss(*one, *other).item() == pytest.approx(1.4979, abs=1e-4)
+    assert imitation_loss(*one, *one).item() == 0
+
+
+def test_who_lies_asks_the_one_that_gets_up():
+    environment = HumanoidLessons(lying_share=0.0).build()
+    environment.reset(seed=0)
+    assert teacher_in_turn(environment) == 1  # upright
+    lying = HumanoidLessons(lying_share=1.0).build()
+    lying.reset(seed=0)
+    for _ in range(40):
+        lying.step(np.zeros(21))
+    assert teacher_in_turn(lying) == 0
 
 
 def test_the_teacher_of_the_episodes_direction_is_asked(assets, teachers):
@@ -48,7 +65,7 @@ def test_the_teacher_of_the_episodes_direction_is_asked(assets, teachers):
     asked = set()
     for index in range(6):
         seed, noise = episode_streams(0, index)
-        lesson = play(environment, seed, noise, policies, None)
+        lesson, _ = play(environment, seed, noise, policies, None)
         teacher = 0 if environment.rate >= 0 else 1
         asked.add(teacher)
         for state, mean, deviation in zip(
@@ -84,8 +101,11 @@ def test_the_student_becomes_like_its_teachers_and_a_behaviour(assets, teachers,
 
 
 def test_missing_teachers_are_explained(tmp_path):
+    missing = (tmp_path, tmp_path)
     with pytest.raises(VRLError, match="No behaviour for screw_random 'expert' is in"):
-        imitate(Imitation(teachers=(tmp_path, tmp_path), output=tmp_path / "student"))
+        imitate(Imitation(teachers=missing, output=tmp_path / "student"))
+    with pytest.raises(VRLError, match=r"screw_fixd.*screw_random"):
+        Imitation(task="screw_fixd", teachers=missing, output=tmp_path)
 
 
 def test_presets_of_the_teachers_turn_one_way(assets):

@@ -169,7 +169,7 @@ def test_variants_are_other_objects():
         ({"action_repeat": 2}, "acts at every simulator step"),
         (
             {"quality": "demonstrations", "demonstrations": "a", "observation": "state"},
-            "no velocities.*convert d4rl",
+            "no velocities.*convert",
         ),
     ],
 )

@@ -1,4 +1,6 @@
-"""D4RL's Kitchen demonstrations drawn as images, from files written here in their format."""
+"""Kitchen demonstrations drawn as images, from files written here in D4RL's and Minari's format."""
+
+import json
 
 import h5py
 import numpy as np
@@ -74,6 +76,60 @@ def test_states_are_drawn_and_rewarded_and_actions_kept(path, resting):
     dataset.close()
 
 
+def box(size):
+    one = {"type": "Box", "dtype": "float64", "shape": [size]}
+    return one | {"low": [-1.0] * size, "high": [1.0] * size}
+
+
+def write_minari(folder, states):
+    """Write one episode of Minari's Kitchen, with goals as beside gymnasium-robotics' states."""
+    (folder / "data").mkdir(parents=True)
+    spaces = {
+        "observation": box(states.shape[1]),
+        "desired_goal": {"type": "Dict", "subspaces": {"microwave": box(1)}},
+    }
+    metadata = {
+        "total_episodes": 1,
+        "dataset_id": "D4RL/kitchen/mixed-v2",
+        "data_format": "hdf5",
+        "minari_version": "0.5.4",
+        "observation_space": json.dumps({"type": "Dict", "subspaces": spaces}),
+        "action_space": json.dumps(box(9)),
+        "env_spec": json.dumps({"id": "FrankaKitchen-v1", "kwargs": {}}),
+    }
+    (folder / "data/metadata.json").write_text(json.dumps(metadata))
+    steps = len(states) - 1
+    with h5py.File(folder / "data/main_data.hdf5", "w") as file:
+        group = file.create_group("episode_0")
+        group["observations/observation"] = states
+        group["observations/desired_goal/microwave"] = np.full((steps + 1, 1), -0.75)
+        group["actions"] = np.arange(steps)[:, None].repeat(9, 1) / 20
+        group["rewards"] = np.zeros(steps)
+        group["terminations"] = np.zeros(steps, bool)
+        group["truncations"] = np.arange(steps) == steps - 1
+    return folder
+
+
+def test_minaris_states_are_the_same_pictures_and_keep_their_last_step(tmp_path, path, resting):
+    states = np.full((ROWS, 59), 7.0)  # speeds, which are not drawn
+    states[:, :9], states[:, 18:39] = resting[:9], resting[9:]
+    states[2:, MICROWAVE + 9] = -0.75
+    dataset = drawn(write_minari(tmp_path / "mixed-v2", states)).build()
+    episode = dataset[0]
+    np.testing.assert_array_equal(episode.rewards, [0, 1, 1, 1])
+    np.testing.assert_allclose(episode.actions[:, 0], [0, 0.05, 0.1, 0.15])
+    assert dataset.spec.source == "Minari D4RL/kitchen/mixed-v2, drawn by VRL"
+    with pytest.warns(IncompleteDataWarning):
+        of_d4rl = drawn(path).build()
+    images = of_d4rl[0].observations["image"]
+    np.testing.assert_array_equal(episode.observations["image"], images)
+    dataset.close()
+    of_d4rl.close()
+    other = write_minari(tmp_path / "other", states[:, :40])
+    with pytest.raises(VRLError, match=r"not of Kitchen: it has .*observation \(40,\)"):
+        drawn(other).build()
+
+
 @pytest.mark.filterwarnings("ignore::vrl_envs.readers.damage.IncompleteDataWarning")
 def test_completions_pay_once_and_end_the_episode(path):
     dataset = drawn(path, reward="completions", objects="microwave", observation="pixels").build()
@@ -94,5 +150,5 @@ def test_wrong_files_are_explained(path):
         actions = tables["actions"][:, :3]
         del tables["actions"]
         tables["actions"] = actions
-    with pytest.raises(VRLError, match="not of Kitchen: its states have 60 numbers and its actio"):
+    with pytest.raises(VRLError, match=r"not of Kitchen: it has state \(60,\) and 3 numbers in an"):
         drawn(path).build()

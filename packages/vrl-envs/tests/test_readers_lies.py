@@ -28,6 +28,7 @@ from vrl_core.store_config import JoinedStores
 from vrl_envs.gym_mujoco.relabelling_config import Relabelled
 from vrl_envs.readers.d4rl_config import D4RL
 from vrl_envs.readers.d5rl_config import D5RL
+from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.readers.files_config import FilesConfig
 from vrl_envs.readers.lerobot_config import LeRobot
 from vrl_envs.readers.lompo_config import LOMPO
@@ -160,12 +161,16 @@ def minari_arrow(root: Path, how: str) -> tuple:
                 writer.write_table(rows)
         else:
             parquet.write_table(rows, place / "part-0.parquet")
-        steps = 9 if episode == 1 and how != "cut" else 2
+        steps = 9 if episode == 1 and how in ("arrow", "parquet") else 2
         (place / "metadata.json").write_text(json.dumps({"total_steps": steps}))
+    path = folder / "data/1/part-0.parquet"
     if how == "cut":
-        path = folder / "data/1/part-0.parquet"
         path.write_bytes(path.read_bytes()[:-40])
-    return Minari(path=str(folder)), "data/1" if how == "cut" else "episode_1"
+    elif how in ("no table", "empty"):
+        path.unlink()
+    if how in ("no metadata", "empty"):
+        (path.parent / "metadata.json").unlink()
+    return Minari(path=str(folder)), "episode_1" if how in ("arrow", "parquet") else "data/1"
 
 
 # LeRobot: lengths in its lists, tables and videos
@@ -238,7 +243,10 @@ CASES = [
     *((vd4rl_hdf5, how) for how in ("reward", "action", "step_type", "discount", "cut")),
     *((minari, how) for how in ("observations", "actions", "rewards", "terminations")),
     (minari, "total_steps"),
-    *((minari_arrow, how) for how in ("arrow", "parquet", "cut")),
+    *(
+        (minari_arrow, how)
+        for how in ("arrow", "parquet", "cut", "no table", "no metadata", "empty")
+    ),
     *(
         (lerobot, f"{v} {what}")
         for v in ("3.0", "2.1", "2.0")
@@ -276,6 +284,34 @@ def test_a_minari_dataset_of_fewer_than_its_metadata_count(tmp_path, said, messa
         Minari(path=str(folder)).build()
     with pytest.warns(UserWarning, match=message):
         assert len(Minari(path=str(folder), skip_damaged=True).build()) == EPISODES
+
+
+@pytest.mark.filterwarnings("ignore::vrl_envs.readers.damage.IncompleteDataWarning")
+@pytest.mark.parametrize("total_steps", [{}, {"total_steps": 6}])
+def test_minaris_lost_and_damaged_episodes_are_counted_when_it_is_opened(tmp_path, total_steps):
+    folder = write_images(
+        tmp_path / "toy/door-v0", episodes=EPISODES, total_episodes=EPISODES, **total_steps
+    )
+    path = folder / "data/main_data.hdf5"
+    with h5py.File(path, "a") as file:
+        del file["episode_0/observations"]
+        file["episode_0/observations"] = np.dtype("f4")  # the first tells how frames are stored
+    config = Minari(path=str(folder), skip_damaged=True)
+    with pytest.warns(
+        IncompleteDataWarning, match="left out 1 damaged episodes.*episode_0"
+    ) as told:
+        config.build()
+    assert len(told) == 1
+    with pytest.warns(UserWarning, match="left out 1 of 3 episodes"):
+        assert len(write_store(config, tmp_path / "store", workers=1)) == 2
+    with h5py.File(path, "a") as file:
+        del file["episode_1"]
+    with pytest.warns(IncompleteDataWarning, match="first that is missing is episode_1"):
+        config.build()
+    with h5py.File(path, "a") as file:
+        del file["episode_2"]
+    with pytest.raises(DamagedDataError, match="All 1 episodes are damaged"):
+        config.build()
 
 
 @pytest.mark.parametrize("write", [write_v2, write_v3])

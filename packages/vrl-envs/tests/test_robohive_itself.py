@@ -1,7 +1,7 @@
 """The environment and the dataset `robohive` with RoboHive itself and its models.
 
-Skipped where RoboHive is not installed or `VRL_TEST_DATA` names no folder with `simhive` (and, for
-the experts, `adroit_experts`).
+`hatch run robohive:test` runs them. Skipped where RoboHive is not installed or `VRL_TEST_DATA`
+names no folder with `simhive` (and, for the experts, `adroit_experts`).
 """
 
 import hashlib
@@ -23,10 +23,16 @@ from vrl_envs.robohive.tasks import IDS, KITCHEN_GOALS, check_task
 
 DATA = Path(os.environ.get("VRL_TEST_DATA", "/nowhere"))
 EXPERTS = DATA / "adroit_experts"
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("robohive") is None or not (DATA / "simhive").is_dir(),
-    reason="needs RoboHive and VRL_TEST_DATA/simhive",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        importlib.util.find_spec("robohive") is None,
+        reason="RoboHive is not installed here: hatch run robohive:test",
+    ),
+    pytest.mark.skipif(
+        not (DATA / "simhive").is_dir(),
+        reason="VRL_TEST_DATA names no folder with RoboHive's models (simhive)",
+    ),
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -49,14 +49,27 @@ def test_a_task_is_chosen_by_name_or_number(tmp_path):
         TDMPC2(path=path, task="walker_wakl").build()
 
 
-def test_files_of_one_task_need_no_name_and_perhaps_no_task(tmp_path):
+def test_files_of_one_task_need_no_name(tmp_path):
     one = str(write_tensors(tmp_path / "a.safetensors", tasks=(7, 7)))
     assert TDMPC2(path=one).build().spec.task == "pendulum_swingup"
     task = np.array([3, 3, 3])
     short = str(write_tensors(tmp_path / "b.safetensors", task=task))
     assert TDMPC2(path=short).build().spec.task == "cheetah_run"
-    none = str(write_tensors(tmp_path / "c.safetensors", task=None))
-    assert len(TDMPC2(path=none).build()) == 3
+
+
+def test_files_that_do_not_tell_their_task_need_its_name(tmp_path):
+    path = write_tensors(tmp_path / "a.safetensors", task=None)
+    with pytest.raises(VRLError, match=r"a\.safetensors has no tensor 'task'.*--dataset\.task"):
+        TDMPC2(path=str(path)).build()
+    for task in ("mw-door-open", "41"):
+        dataset = TDMPC2(path=str(path), task=task).build()
+        assert (len(dataset), dataset.spec.task) == (3, "mw_door_open")
+        assert dataset[2].observations["state"][0, 0] == 20
+    with pytest.raises(VRLError, match="Did you mean 'walker_walk'"):
+        TDMPC2(path=str(path), task="walker_wakl").build()
+    write_tensors(tmp_path / "b.safetensors")
+    with pytest.raises(VRLError, match=r"a\.safetensors has no tensor 'task', and others"):
+        TDMPC2(path=str(tmp_path), task="walker_walk").build()
 
 
 def test_padding_is_cut_off_on_request(tmp_path):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 
 class VRLError(Exception):
@@ -36,7 +37,7 @@ def unknown_name(
     it says how many there are, the nearest, and the command that they are `listed_by`.
     """
     names = sorted(known)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    nearest = nearest_names(name, names, 1, cutoff=0.5)
     parts = [f"There is no {kind} named {name!r}."]
     if nearest:
         parts.append(f"Did you mean {nearest[0]!r}?")
@@ -49,6 +50,22 @@ def known_names(names: Iterable[str], near: str = "", listed_by: str = "") -> st
     every = sorted(names)
     if len(every) <= LISTED_NAMES:
         return ", ".join(every) or "none"
-    nearest = difflib.get_close_matches(near, every, n=NEAREST_NAMES, cutoff=0.0) if near else every
+    nearest = nearest_names(near, every, NEAREST_NAMES) if near else every
     command = f" (all of them: {listed_by})" if listed_by else ""
     return f"{len(every)}, such as {', '.join(nearest[:NEAREST_NAMES])}{command}"
+
+
+def nearest_names(name: str, known: Sequence[str], count: int, *, cutoff: float = 0.0) -> list[str]:
+    """Return up to `count` of the known names, the nearest first.
+
+    First come those with the name as a whole part, as `adroit_pen` has `pen`; then those whose
+    likeness to it is at least `cutoff`, from 0 to 1.
+    """
+    part = re.compile(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", re.IGNORECASE)
+    having = [each for each in known if name and part.search(each)]
+    others = [each for each in known if each not in having]
+    nearest = difflib.get_close_matches(name, having, n=count, cutoff=0.0) if having else []
+    left = count - len(nearest)
+    return nearest + (
+        difflib.get_close_matches(name, others, n=left, cutoff=cutoff) if left else []
+    )

@@ -1,4 +1,4 @@
-"""Which releases of the optional simulators run together here. Imports none of them."""
+"""Which releases of the simulators run together here. Imports none of them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from vrl_core.errors import VRLError
 
 @dataclass(frozen=True, kw_only=True)
 class Releases:
-    """An optional simulator and the releases that it works with."""
+    """A simulator and the releases that it works with."""
 
     title: str
     """What the simulator is called."""
-    extra: str
-    """Extra of this package that installs it."""
+    extra: str | None = None
+    """Extra of this package that installs it; None where the package itself does."""
     supported: Mapping[str, str]
-    """Releases that work together, the simulator's own first. Others install without complaint
-    and fail at run time."""
+    """Releases, or ranges such as `>=1.0,<2`, that work together, the simulator's own first.
+    Others install without complaint and fail at run time."""
 
     def require(self) -> None:
         """Raise `VRLError`, saying what to install, unless the supported releases are there."""
-        install = f"pip install 'vrl-envs[{self.extra}]'"
+        install = f"pip install 'vrl-envs[{self.extra}]'" if self.extra else "pip install vrl-envs"
         found = {name: installed(name) for name in self.supported}
         if found[next(iter(self.supported))] is None:
             raise VRLError(f"{self.title} is not installed. Install it: {install}")
-        if found != self.supported:
+        if not all(_is_of(found[name], wanted) for name, wanted in self.supported.items()):
             there = ", ".join(f"{name} {release or '(none)'}" for name, release in found.items())
             needed = ", ".join(f"{name} {release}" for name, release in self.supported.items())
             raise VRLError(
@@ -42,6 +42,13 @@ class Releases:
 
 _MUJOCO = {"mujoco": "3.3.0", "dm_control": "1.0.28"}
 
+MUJOCO = Releases(title="MuJoCo", supported=_MUJOCO)
+"""dm_control sets no upper bound on mujoco: with another pair its import fails, or physics and
+frames are others."""
+GYMNASIUM_MUJOCO = Releases(
+    title="Gymnasium's MuJoCo", supported={**_MUJOCO, "gymnasium": ">=1.0,<2"}
+)
+"""The tasks of gymnasium 0.29 cannot draw with this mujoco, and it has no v5."""
 METAWORLD = Releases(
     title="MetaWorld", extra="metaworld", supported={"metaworld": "3.1.1", **_MUJOCO}
 )
@@ -55,6 +62,15 @@ ROBOTICS = Releases(
 Gymnasium Robotics changes the rewards of three of Adroit's tasks."""
 OGBENCH = Releases(title="OGBench", extra="ogbench", supported={"ogbench": "1.2.2", **_MUJOCO})
 """With other releases rewards and frames may be others."""
+
+
+def _is_of(release: str | None, wanted: str) -> bool:
+    """Whether a release is the wanted one, or in the wanted range."""
+    if release is None or wanted[0].isdigit():
+        return release == wanted
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(wanted).contains(release, prereleases=True)
 
 
 def versions_of(distributions: Iterable[str]) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal
 
 from vrl_core.errors import VRLError, unknown_name
@@ -14,6 +16,15 @@ QUALITIES = ("random", "mixed", "medium", "medium_expert", "expert", "random_exp
 """Behaviours of V-D4RL's datasets (Section 3.2, and Figure 7)."""
 QUALITY_ALIASES = {"medexp": "medium_expert", "medium_replay": "mixed"}
 """Other names in use for the same behaviours."""
+
+
+def canonical_quality(name: str) -> str:
+    """Return the behaviour's own name: `medium-replay` and `medium_replay` are `mixed`.
+
+    A name that is none of `QUALITIES` is kept, with `_` for `-`.
+    """
+    plain = name.replace("-", "_")
+    return QUALITY_ALIASES.get(plain, plain)
 
 
 def check_view(size: int | None, rendering: str, observation: str) -> None:
@@ -62,3 +73,21 @@ def check_at_least(name: str, value: float, least: float) -> None:
     """Raise `VRLError` for a number below the least sensible one."""
     if value < least:
         raise VRLError(f"{name} is {value}; it must be at least {least}.")
+
+
+def require_folder(setting: str, folder: str | Path | None) -> None:
+    """Raise `VRLError`, with the nearest one beside it, for a named folder that does not exist.
+
+    For when it is about to be read: settings of data are read where its folders may be missing.
+    """
+    if folder is None or Path(folder).is_dir():
+        return
+    path = Path(folder)
+    beside = [each.name for each in path.parent.glob("*") if each.is_dir()]
+    nearest = difflib.get_close_matches(path.name, beside, n=1)
+    meant = f" Did you mean {path.with_name(nearest[0])}?" if nearest else ""
+    raise VRLError(
+        f"{folder} is a file; {setting} takes a folder."
+        if path.exists()
+        else f"There is no folder {folder}, which the setting {setting} names.{meant}"
+    )

@@ -32,6 +32,7 @@ from vrl_envs.gym_mujoco.config import STANDARD_TASKS, GymMuJoCoDataset, behavio
 from vrl_envs.hiv.config import HIV, HIVDataset
 from vrl_envs.qualities import qualities_in, quality_of
 from vrl_envs.releases import versions_of
+from vrl_envs.settings import require_folder
 
 StateDatasetConfig = GymMuJoCoDataset | HIVDataset
 DEFAULT_EPISODES = 100
@@ -46,6 +47,7 @@ def open_state_dataset(config: StateDatasetConfig) -> Dataset:
     Raises `VRLError` when the behaviour does not exist, does not fit the task, or has too few
     episodes.
     """
+    require_folder("behaviours", config.behaviours)
     if isinstance(config, HIVDataset):
         config = with_reward_scale(config)
     if config.quality != "mixed":

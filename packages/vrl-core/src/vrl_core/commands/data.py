@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import tyro
 
 from vrl_core.errors import VRLError, unknown_name
+from vrl_core.plugin_choices import flag_names, refuse_unknown_flag
 
 if TYPE_CHECKING:
     from vrl_core.registry import Registry
@@ -44,9 +45,24 @@ def main(arguments: Sequence[str], registry: Registry) -> int:
     command, *words = arguments
     if command not in COMMANDS:
         raise unknown_name("data command", command, COMMANDS, "See: vrl data --help")
+    if command == "collect":
+        _refuse_unknown_flags(words, registry)
     if command in ("tasks", "collect", "convert", "download"):
         return _source_command(command)(words, registry)
     return {"check": check, "stats": stats, "view": view, "export": export}[command](words)
+
+
+def _refuse_unknown_flags(words: Sequence[str], registry: Registry) -> None:
+    """Raise `VRLError` for a flag that no dataset has, where no task says which of them is meant.
+
+    Without it a misspelt `--task` would be answered with a question for the task.
+    """
+    if any(word.partition("=")[0] == "--task" for word in words):
+        return
+    collectors = [kind for kind in registry.options("datasets").values() if kind.tasks]
+    flags = {flag for kind in collectors for flag in flag_names(kind)}
+    for word in words if flags else ():
+        refuse_unknown_flag(word, flags | {"--output", "--workers"}, "vrl data collect")
 
 
 def print_help() -> None:

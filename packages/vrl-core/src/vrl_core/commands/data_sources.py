@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import shlex
 import sys
 import warnings
 from collections import Counter
@@ -28,6 +29,9 @@ LISTED_BY = "vrl data tasks"
 """Command that lists all tasks."""
 COUNTED_FILES = 10_000
 """Files of a folder that are counted to say what is in it."""
+LEVELS_BELOW, INSIDE, LISTED_BELOW = 4, 1_000, 8
+"""Levels of folders in which datasets are looked for, the most entries of a level that are looked
+at, and the datasets that are listed."""
 Workers = Annotated[int | None, tyro.conf.arg(help="Processes; by default one for each core.")]
 Output = Annotated[
     Path | None,
@@ -149,19 +153,58 @@ def _recognised(path: Path, registry: Registry) -> str:
     if (path / "manifest.json").is_file():
         raise VRLError(f"{path} is a store already. Train on it with --data {path}")
     options: Mapping[str, Any] = registry.options("datasets")
-    names = [
+    names = _readers_of(path, options)
+    if len(names) == 1:
+        return names[0]
+    problem = "may be read by several datasets" if names else "is of no format known here"
+    below = [] if names else list(_datasets_below(path, options))
+    reasons = {kind.unreadable(path) for kind in options.values() if hasattr(kind, "unreadable")}
+    answers = sorted(reason for reason in reasons if reason)
+    if below:
+        answers.insert(0, _one_of(below))
+    elif names or not answers:
+        answers.append(_name_the_dataset(path, options, names))
+    listed = "\n".join(answers)
+    raise VRLError(f"{path} {problem}: it {found_at(path)}. {listed}")
+
+
+def _readers_of(path: Path, options: Mapping[str, Any]) -> list[str]:
+    return [
         name
         for name, kind in options.items()
         if hasattr(kind, "recognises") and kind.recognises(path)
     ]
-    if len(names) == 1:
-        return names[0]
+
+
+def _datasets_below(path: Path, options: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    """Yield what lies below a folder that one dataset recognises, with its name."""
+    folders = [path]
+    for _ in range(LEVELS_BELOW):
+        inside = (each for folder in folders for each in sorted(folder.glob("[!.]*")))
+        folders = []
+        for each in list(islice(inside, INSIDE)):
+            names = _readers_of(each, options)
+            if len(names) == 1:
+                yield names[0], each
+            else:
+                folders.append(each)
+
+
+def _one_of(below: Sequence[tuple[str, Path]]) -> str:
+    listed = "; ".join(f"{path} ({name})" for name, path in below[:LISTED_BELOW])
+    more = f" and {len(below) - LISTED_BELOW} more" if len(below) > LISTED_BELOW else ""
+    command = f"vrl data convert {shlex.quote(str(below[0][1]))} STORE"
+    if len(below) == 1:
+        return f"Below it lies a dataset: {listed}. Give its path: {command}"
+    return f"Below it lie {len(below)} datasets: {listed}{more}. Give the path of one: {command}"
+
+
+def _name_the_dataset(path: Path, options: Mapping[str, Any], names: Sequence[str]) -> str:
     readers = names or [name for name, kind in options.items() if hasattr(kind, "recognises")]
-    problem = "may be read by several datasets" if names else "is of no format known here"
     known = "; ".join(f"{name} ({_summary(options[name])})" for name in readers)
-    raise VRLError(
-        f"{path} {problem}: it {found_at(path)}. Name the dataset: vrl data convert DATASET "
-        f"--dataset.path {path} STORE, with DATASET one of: {known or 'none'}."
+    return (
+        f"Name the dataset: vrl data convert DATASET --dataset.path {path} STORE, with DATASET one "
+        f"of: {known or 'none'}."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ from vrl_core.errors import unknown_name
 
 if TYPE_CHECKING:
     from vrl_core.registry import Registry
+
+QUALITIES_WIDTH = 24
+"""Characters of a line that qualities have, in which the longest, `medium_expert`, fits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,17 +61,23 @@ def collectable(registry: Registry, words: Sequence[str]) -> list[dict[str, list
 def _print(found: Sequence[dict[str, list[str] | str]]) -> None:
     from rich import box
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=True)
     table.add_column("dataset", no_wrap=True)
-    table.add_column("tasks", ratio=3)
-    table.add_column("qualities", ratio=1)
+    table.add_column("tasks")
+    table.add_column("qualities", width=QUALITIES_WIDTH, overflow="fold")
     for each in found:
         table.add_row(str(each["dataset"]), ", ".join(each["tasks"]), ", ".join(each["qualities"]))
     console = Console(highlight=False)
+    # Names are there to be typed: a line may be too long for the terminal, but loses none.
+    whole = Measurement.get(console, console.options.update(max_width=sys.maxsize), table)
+    console.width = max(console.width, whole.minimum)
     console.print(table)
     first = found[0]
     task, quality = first["tasks"][0], (*first["qualities"], "random")[0]
     console.print("Not every task has every quality: collecting says which behaviours there are.")
-    console.print(f"vrl data collect --task {task} --quality {quality}", style="dim")
+    console.print(
+        f"vrl data collect --task {task} --quality {quality}", style="dim", soft_wrap=True
+    )

@@ -12,6 +12,7 @@ from vrl_envs.behaviours.policy import BehaviourPolicy, require_fit
 from vrl_envs.behaviours.shipped import behaviour_files, policy_path
 from vrl_envs.dapg_policy import SCALES, DAPGPolicy
 from vrl_envs.qualities import qualities_in
+from vrl_envs.settings import require_folder
 
 ADVICE = (
     "DAPG published experts of all four tasks (github.com/aravindr93/hand_dapg, dapg/policies): "
@@ -20,9 +21,13 @@ ADVICE = (
 
 
 def has_own_agents(folder: str | None) -> bool:
-    """Whether a folder of behaviours has agents that VRL trained; VRL's own has, DAPG's has not."""
+    """Whether a folder of behaviours has agents that VRL trained; VRL's own has, DAPG's has not.
+
+    Raises `VRLError` when there is no such folder.
+    """
     if folder is None:
         return True
+    require_folder("behaviours", Path(folder).expanduser())
     return any((Path(folder).expanduser() / part).is_dir() for part in ("policies", "replays"))
 
 

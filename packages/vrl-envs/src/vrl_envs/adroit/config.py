@@ -23,10 +23,10 @@ from vrl_envs.qualities import qualities_in
 from vrl_envs.releases import ROBOTICS
 from vrl_envs.scores import adroit_references
 from vrl_envs.settings import (
-    QUALITY_ALIASES,
     Observation,
     Rendering,
     camera_names,
+    canonical_quality,
     check_at_least,
     check_cameras,
     check_choice,
@@ -209,7 +209,7 @@ class AdroitDataset(DatasetConfig):
     """End an episode when the pen has fallen, as D4RL does."""
 
     def __post_init__(self) -> None:
-        quality = QUALITY_ALIASES.get(self.quality, self.quality)
+        quality = canonical_quality(self.quality)
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality of the Adroit hand", quality, QUALITIES)

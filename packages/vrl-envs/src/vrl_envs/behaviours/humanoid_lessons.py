@@ -25,6 +25,9 @@ STANDING_HEIGHT = 1.4
 """Of the head in metres: what the suite calls standing."""
 FALLEN_HEIGHT = 0.8
 """Of the head in metres: below it the humanoid kneels or lies."""
+WALKING_HEIGHT, WALKING_UPRIGHT = 1.1, 0.7
+"""Of the head in metres, and of the torso's axis along the vertical: from there on an agent that
+walks does not fall at once."""
 STOOD_STEPS = 5
 """How many in a row with the head at standing height count as having stood."""
 UPRIGHT_ROOT = (0.0, 0.0, 1.285, 1.0, 0.0, 0.0, 0.0)
@@ -129,6 +132,13 @@ class HumanoidLessonsEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         )
         reward = (1 - share) * reward + share * shaped
         return self._shown(observation), reward, ended, over and not ended, {}
+
+    @property
+    def on_its_feet(self) -> bool:
+        """Whether who can walk can go on from here; else it has to get up."""
+        physics = self.simulated.physics
+        height, upright = float(physics.head_height()), float(physics.torso_upright())
+        return height > WALKING_HEIGHT and upright > WALKING_UPRIGHT
 
     @property
     def shown_beside(self) -> int:

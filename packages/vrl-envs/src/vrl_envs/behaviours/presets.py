@@ -13,7 +13,7 @@ from vrl_envs.behaviours.humanoid_lessons import HumanoidLessons
 from vrl_envs.behaviours.online import OnlineTraining
 from vrl_envs.behaviours.shipped import LESSON_TASKS
 from vrl_envs.behaviours.training import BehaviourTraining
-from vrl_envs.dclaw.config import BEHAVIOUR_TASKS as DCLAW_TASKS
+from vrl_envs.dclaw.config import TASKS as DCLAW_TASKS
 from vrl_envs.dclaw.config import DClaw, Direction
 from vrl_envs.gym_mujoco.config import STANDARD_TASKS, GymMuJoCo
 from vrl_envs.gym_mujoco.config import TASKS as GYM_TASKS
@@ -132,7 +132,10 @@ def online_preset(task: str, name: str) -> OnlineTraining:
     tasks of other rewards (Section 5.2), and 200,000 elsewhere, as D4RL's largest; `expert`
     goes on to a million everywhere. Raises `VRLError` for another preset or task.
     """
-    special = {"screw_random": DIRECTIONS, **dict.fromkeys(LESSON_TASKS, tuple(HUMANOID_STAGES))}
+    special = {
+        **dict.fromkeys(DCLAW_TASKS[1:], DIRECTIONS),
+        **dict.fromkeys(LESSON_TASKS, tuple(HUMANOID_STAGES)),
+    }
     names = dict.fromkeys(("mixed", "expert", *special.get(task, ())))
     if name not in names:
         raise unknown_name(f"training preset of {task}", name, names)
@@ -153,13 +156,13 @@ def online_preset(task: str, name: str) -> OnlineTraining:
 
 
 DIRECTIONS: tuple[Direction, Direction] = ("forward", "backward")
-"""Presets of `screw_random` whose agent only ever turns the valve one way."""
+"""Presets of the random screws whose agent only ever turns the valve one way."""
 
 
 def dclaw_preset(task: str, name: str = "mixed") -> OnlineTraining:
     """Return the settings that D'Claw's behaviours are trained with, medium and expert alike.
 
-    `forward` and `backward` train the teachers of the expert of `screw_random` (`imitation`).
+    `forward` and `backward` train the teachers of a random screw's expert (`imitation`).
     """
     direction: Direction = next((each for each in DIRECTIONS if each == name), "either")
     return OnlineTraining(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vrl_core.errors import VRLError
 from vrl_envs.adroit.tasks import ADROIT_TASKS
-from vrl_envs.dclaw.config import BEHAVIOUR_TASKS as DCLAW_TASKS
+from vrl_envs.dclaw.config import TASKS as DCLAW_TASKS
 from vrl_envs.gym_mujoco.config import TASKS as GYM_TASKS
 from vrl_envs.hiv.config import HIV_TASK
 from vrl_envs.qualities import qualities_in

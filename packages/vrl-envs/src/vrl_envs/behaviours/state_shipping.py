@@ -26,7 +26,7 @@ from vrl_envs.behaviours.shipped import SHIPPED, replay_path
 from vrl_envs.behaviours.shipping import EVALUATION_SEED, read_training, versions
 from vrl_envs.behaviours.state_replay import StateReplay, join, read_state_replay
 from vrl_envs.collection import episode_streams, run_episode
-from vrl_envs.dclaw.config import BEHAVIOUR_TASKS as DCLAW_TASKS
+from vrl_envs.dclaw.config import TASKS as DCLAW_TASKS
 from vrl_envs.dclaw.config import DClaw
 from vrl_envs.gym_mujoco.config import GymMuJoCo
 from vrl_envs.hiv.config import HIV, HIV_TASK

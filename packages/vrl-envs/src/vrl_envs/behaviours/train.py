@@ -31,11 +31,11 @@ class TrainBehaviour:
     """Folder of the run: settings, metrics, a policy for every evaluation."""
     task: str = "walker_walk"
     """dm_control task, Gymnasium MuJoCo task such as `halfcheetah`, `hiv`, D'Claw's
-    `screw_fixed` or `screw_random`, or Adroit's such as `adroit_pen`."""
+    such as `screw_fixed`, or Adroit's such as `adroit_pen`."""
     preset: str = "expert"
     """`expert`; `mixed`: slow learning, for the medium policy and the replay; `gait`, `stride` and
     `sprint`: what the cheetah's expert starts from, one after the other; `forward` and `backward`:
-    agents of `screw_random` that turn one way, whom its expert imitates
+    agents of a random screw that turn one way, whom its expert imitates
     (`vrl_envs.behaviours.imitation`); `held`, `eased`, `light`, `faint`: what the
     humanoid's expert starts from."""
     start_from: Path | None = None

@@ -67,6 +67,7 @@ def readable_model(folder: Path | None) -> Iterator[Path]:
     """Yield a file that MuJoCo can read, as `model_path` finds it.
 
     What a user unpacked still has the wheel's declarations; a copy without them is read instead.
+    A `ValueError` of the reader goes on with the user's files in its words, not the copy's.
     """
     path = model_path(folder)
     root = path.parents[2]
@@ -74,7 +75,11 @@ def readable_model(folder: Path | None) -> Iterator[Path]:
         for part in FOLDERS:
             for file in (file for file in (root / part).rglob("*") if file.is_file()):
                 _write(Path(copy) / file.relative_to(root), file.read_bytes())
-        yield Path(copy) / MODEL
+        try:
+            yield Path(copy) / MODEL
+        except ValueError as error:
+            said = str(error).replace(f"{MODEL.parent}/../../", "").replace(copy, str(root))
+            raise ValueError(" ".join(said.split())) from error
 
 
 def unpack(wheel: Path, target: Path) -> None:

@@ -12,10 +12,12 @@ from vrl_core.hooks import DatasetConfig, EnvironmentConfig
 from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.qualities import qualities_in
+from vrl_envs.releases import MUJOCO
 from vrl_envs.settings import (
     QUALITY_ALIASES,
     Observation,
     Rendering,
+    canonical_quality,
     check_at_least,
     check_choice,
     check_known,
@@ -104,8 +106,10 @@ class DClaw(EnvironmentConfig):
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.
 
-        Raises `VRLError` when the model is not there and cannot be fetched, or nothing can draw.
+        Raises `VRLError` when the model is not there and cannot be fetched, or nothing can draw,
+        and for releases that do not run together.
         """
+        MUJOCO.require()
         from vrl_envs.dclaw.environment import DClawEnvironment
 
         return DClawEnvironment(self)
@@ -121,9 +125,8 @@ class DClawDataset(DatasetConfig):
     task: str = "screw_fixed"
     """`screw_fixed`, `screw_random` or `screw_random_dynamics`."""
     quality: str = "expert"
-    """Behaviour: `random` (uniform actions), `mixed` (what the medium agent did while it learnt;
-    `screw_random_dynamics` has none), `medium`, `medium_expert` (half the episodes of each) or
-    `expert`."""
+    """Behaviour: `random` (uniform actions), `mixed` (what the medium agent did while it learnt),
+    `medium`, `medium_expert` (half the episodes of each) or `expert`."""
     size: int = 128
     """Height and width of the image in pixels."""
     episodes: int | None = None
@@ -144,10 +147,10 @@ class DClawDataset(DatasetConfig):
     """Folder with ROBEL's model, as in the environment."""
     behaviours: str | None = None
     """Folder of behaviours: `policies/<task>/<quality>.safetensors`, `replays/<task>.safetensors`;
-    a training run's folder is one. In `screw_random_dynamics` those of `screw_random` act."""
+    a training run's folder is one."""
 
     def __post_init__(self) -> None:
-        quality = QUALITY_ALIASES.get(self.quality, self.quality)
+        quality = canonical_quality(self.quality)
         object.__setattr__(self, "quality", quality)
         if self.assets is not None:
             object.__setattr__(self, "assets", Path(self.assets).expanduser())
@@ -180,8 +183,10 @@ class DClawDataset(DatasetConfig):
     def build(self) -> Dataset:
         """Return the episodes, each made when it is asked for.
 
-        Raises `VRLError` when the model or the behaviour is not there.
+        Raises `VRLError` when the model or the behaviour is not there, and for releases that do
+        not run together.
         """
+        MUJOCO.require()
         from vrl_envs.dclaw.dataset import open_dclaw
 
         return open_dclaw(self)

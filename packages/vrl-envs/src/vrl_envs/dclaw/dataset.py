@@ -26,6 +26,7 @@ from vrl_envs.dclaw.config import DEFAULT_EPISODES, DClawDataset, behaviour_task
 from vrl_envs.dclaw.environment import STATE_SIZE, DClawEnvironment
 from vrl_envs.qualities import qualities_in, quality_of
 from vrl_envs.releases import versions_of
+from vrl_envs.settings import require_folder
 
 
 def open_dclaw(config: DClawDataset) -> DClawEpisodes | SimulatedReplay:
@@ -34,6 +35,7 @@ def open_dclaw(config: DClawDataset) -> DClawEpisodes | SimulatedReplay:
     Raises `VRLError` when behaviour or model is missing or does not fit, or a replay has too few
     episodes.
     """
+    require_folder("behaviours", config.behaviours)
     if config.quality != "mixed":
         return DClawEpisodes(config)
     path = replay_path(config.task, config.behaviours)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from vrl_core.errors import VRLError
+from vrl_core.preparation import home
 from vrl_envs.dclaw.assets import readable_model
-from vrl_envs.drawing.graphics import choose_backend
+from vrl_envs.drawing.graphics import settle_backend
 
-choose_backend()
+settle_backend()
 
 # MuJoCo reads the choice when it is imported.
 import mujoco  # noqa: E402
@@ -82,14 +83,18 @@ def limited_target(action: np.ndarray, present: np.ndarray) -> np.ndarray:
 def load_model(assets: Path | None) -> Any:
     """Load the model of a folder or of VRL's cache; raises `VRLError` when it is no D'Claw."""
     place = assets or "VRL's cache"
-    with readable_model(assets) as path:
-        try:
+    try:
+        with readable_model(assets) as path:
             spec = mujoco.MjSpec.from_file(str(path))
             if spec.body(GHOST) is not None:
                 spec.detach_body(spec.body(GHOST))
             model = spec.compile()
-        except ValueError as error:
-            raise VRLError(f"MuJoCo cannot read the D'Claw model in {place}: {error}") from error
+    except ValueError as error:
+        raise VRLError(
+            f"MuJoCo cannot read the D'Claw model in {place}: {error}. "
+            + ("Unpack it again" if assets else f"Remove {home() / 'dclaw'} to have it fetched")
+            + ", or name a folder that has it with assets."
+        ) from error
     try:
         for name in (*JOINTS, VALVE):
             model.joint(name)

@@ -11,10 +11,11 @@ from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
 from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.idle_settings import refuse_idle
+from vrl_envs.releases import MUJOCO
 from vrl_envs.settings import (
-    QUALITY_ALIASES,
     Observation,
     Rendering,
+    canonical_quality,
     check_at_least,
     check_choice,
     check_known,
@@ -96,8 +97,9 @@ class Desk(EnvironmentConfig):
         """Create the environment.
 
         Raises `VRLError` when nothing can draw, or the classifier cannot be read or judges other
-        images.
+        images, and for releases that do not run together.
         """
+        MUJOCO.require()
         from vrl_envs.desk.environment import DeskEnvironment
 
         return DeskEnvironment(self)
@@ -139,7 +141,7 @@ class DeskDataset(DatasetConfig):
     """An image, the state vector, or the image with the arm's own state."""
 
     def __post_init__(self) -> None:
-        quality = QUALITY_ALIASES.get(self.quality, self.quality)
+        quality = canonical_quality(self.quality)
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality of the desk", quality, QUALITIES)
@@ -180,8 +182,9 @@ class DeskDataset(DatasetConfig):
     def build(self) -> Dataset:
         """Return the episodes, each made when it is asked for.
 
-        Raises `VRLError` when nothing can draw.
+        Raises `VRLError` when nothing can draw, and for releases that do not run together.
         """
+        MUJOCO.require()
         from vrl_envs.desk.dataset import DeskEpisodes
 
         return DeskEpisodes(self)
@@ -190,9 +193,8 @@ class DeskDataset(DatasetConfig):
         """Return what the episodes depend on: settings, model, whatever moves it, the simulator."""
         from vrl_core.fingerprint import describe
 
-        return drawing_versions(self) | describe(
-            self, files=MADE_BY, packages=("mujoco", "dm_control")
-        )
+        packages = tuple(MUJOCO.supported)
+        return drawing_versions(self) | describe(self, files=MADE_BY, packages=packages)
 
 
 MODEL = Path(__file__).with_name("desk.xml")

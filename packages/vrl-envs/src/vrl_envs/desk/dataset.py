@@ -28,7 +28,7 @@ from vrl_envs.desk.behaviour import Exploration, closing_action
 from vrl_envs.desk.config import DeskDataset
 from vrl_envs.desk.environment import DeskEnvironment
 from vrl_envs.qualities import quality_of
-from vrl_envs.releases import versions_of
+from vrl_envs.releases import MUJOCO
 
 Behaviour = Callable[[Any], np.ndarray]
 """From an observation, which nobody at the desk reads, to an action `(3,)` float32."""
@@ -47,7 +47,7 @@ class DeskEpisodes:
             "desk",
             config,
             layout_of(self.environment),
-            versions_of(("mujoco", "dm_control")),
+            MUJOCO.versions(),
             source="VRL, a simulated stand-in",
         )
 

@@ -6,14 +6,17 @@ Both are pools of pictures from which a draw takes one; harder distractions draw
 from __future__ import annotations
 
 import functools
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
-import imageio.v3 as imageio
 import numpy as np
+from PIL import Image
 
 from vrl_core.errors import VRLError
 from vrl_core.preparation import home
+from vrl_envs.readers.damage import damaged
+from vrl_envs.settings import require_folder
 
 POOL_SIZES: Mapping[str, int | None] = {"low": 4, "moderate": 8, "high": None}
 """Pictures to draw from; None is all."""
@@ -57,9 +60,10 @@ def video_frames(difficulty: str, folder: Path | None) -> dict[str, Path]:
     """Return the first frame, in the order of names, of each video of a difficulty.
 
     `folder` is DAVIS 2017's (with `JPEGImages/480p`, of which the training videos count) or holds
-    a folder for each video; None is `DAVIS` in `$VRL_HOME`. Raises `VRLError` when there are
-    fewer videos than the difficulty takes, or one has no frames.
+    a folder for each video; None is `DAVIS` in `$VRL_HOME`. Raises `VRLError` when the folder does
+    not exist, there are fewer videos than the difficulty takes, or one has no frames.
     """
+    require_folder("video_folder", folder)
     root = home() / "DAVIS" if folder is None else folder
     frames = root / "JPEGImages" / "480p"
     names = _video_names(root, frames if frames.is_dir() else root)
@@ -77,12 +81,14 @@ def video_frames(difficulty: str, folder: Path | None) -> dict[str, Path]:
 
 
 def video_picture(path: Path, size: int) -> np.ndarray:
-    """Return a frame as `(size, size, 3)` uint8. Raises `VRLError` when it cannot be read."""
-    try:
-        image = imageio.imread(path, mode="RGB")
-    except (OSError, ValueError) as error:
-        raise VRLError(f"The frame {path} cannot be read: {error}.") from error
-    return resized(image, size)
+    """Return a frame as `(size, size, 3)` uint8, a grey one in three equal channels.
+
+    Raises `VRLError`, which names it, when it cannot be read.
+    """
+    unreadable = (Image.DecompressionBombError, IndexError, SyntaxError, TypeError, struct.error)
+    with damaged(f"The frame {path}", *unreadable), Image.open(path) as image:
+        colours = np.asarray(image.convert("RGB"))
+    return resized(colours, size)
 
 
 def resized(image: np.ndarray, size: int) -> np.ndarray:

@@ -23,12 +23,14 @@ from vrl_envs.dmc.tasks import SHOWN_TASKS, TASKS, check_task
 from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.qualities import qualities_in
+from vrl_envs.releases import MUJOCO
 from vrl_envs.scores import paper_score, references
 from vrl_envs.settings import (
     QUALITIES,
     QUALITY_ALIASES,
     Observation,
     Rendering,
+    canonical_quality,
     check_at_least,
     check_view,
 )
@@ -72,8 +74,10 @@ class DMC(Shift, EnvironmentConfig):
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.
 
-        Raises `VRLError` for a camera that the task has not, or a distraction cannot move.
+        Raises `VRLError` for a camera that the task has not, or a distraction cannot move, and for
+        releases that do not run together.
         """
+        MUJOCO.require()
         from vrl_envs.dmc.environment import DMCEnvironment
         from vrl_envs.dmc.several_limbs import SeveralLimbs
 
@@ -135,7 +139,7 @@ class DMCDataset(Shift, DatasetConfig):
     shows them."""
 
     def __post_init__(self) -> None:
-        quality = QUALITY_ALIASES.get(self.quality, self.quality)
+        quality = canonical_quality(self.quality)
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))
@@ -191,8 +195,10 @@ class DMCDataset(Shift, DatasetConfig):
     def build(self) -> Dataset:
         """Return the episodes, each made when it is asked for.
 
-        Raises `VRLError` when no such behaviour is shipped or the replay has fewer episodes.
+        Raises `VRLError` when no such behaviour is shipped or the replay has fewer episodes, and
+        for releases that do not run together.
         """
+        MUJOCO.require()
         from vrl_envs.dmc.dataset import open_dataset
 
         return open_dataset(self)
@@ -201,11 +207,12 @@ class DMCDataset(Shift, DatasetConfig):
         """Return what the episodes depend on: the behaviours that act, and the simulator too."""
         from vrl_core.fingerprint import describe
         from vrl_envs.behaviours.shipped import behaviour_files
-        from vrl_envs.dmc.dataset import SIMULATORS
 
         files = behaviour_files(self.task, self.quality, self.behaviours)
         if self.distraction_background == "videos":
             from vrl_envs.dmc.backgrounds import video_frames
 
             files += video_frames(self.distraction, self.video_folder).values()
-        return drawing_versions(self) | describe(self, files=files, packages=SIMULATORS)
+        return drawing_versions(self) | describe(
+            self, files=files, packages=tuple(MUJOCO.supported)
+        )

@@ -28,10 +28,10 @@ from vrl_envs.dmc.config import DMC, DMCDataset
 from vrl_envs.dmc.environment import DMCEnvironment
 from vrl_envs.dmc.shift import NONE, STOCK
 from vrl_envs.qualities import HALVES, belongs_to_share, block_of, qualities_in, quality_of
-from vrl_envs.releases import versions_of
+from vrl_envs.releases import MUJOCO
+from vrl_envs.settings import require_folder
 
 EPISODES = 200
-SIMULATORS = ("dm_control", "mujoco")
 
 
 def open_dataset(config: DMCDataset) -> Dataset:
@@ -40,6 +40,7 @@ def open_dataset(config: DMCDataset) -> Dataset:
     Raises `VRLError` when the behaviour does not exist, does not fit the task, or has too few
     episodes.
     """
+    require_folder("behaviours", config.behaviours)
     replayed = config.quality == "mixed" and history_path(config.task, config.behaviours) is None
     return ReplayedEpisodes(config) if replayed else CollectedEpisodes(config)
 
@@ -57,7 +58,7 @@ class DMCEpisodes:
         self.episodes = episodes
         self.environments: dict[DMC, DMCEnvironment] = {}
         self.environment = self.environment_of(0)
-        self.spec = describe("dmc", config, layout_of(self.environment), versions_of(SIMULATORS))
+        self.spec = describe("dmc", config, layout_of(self.environment), MUJOCO.versions())
 
     def __len__(self) -> int:
         return self.episodes

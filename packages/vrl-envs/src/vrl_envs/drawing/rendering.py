@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 
 from vrl_core.errors import VRLError
-from vrl_envs.drawing.graphics import check_chosen_backend, choose_backend, require_backend
+from vrl_envs.drawing.graphics import require_backend, settle_backend
 from vrl_envs.drawing.mesh_detail import coarse_meshes, coarse_planes
 
-choose_backend()
-check_chosen_backend()
+settle_backend()
 
 # MuJoCo reads the choice when it is imported.
 import mujoco  # noqa: E402

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, ReferenceReturns
 from vrl_envs.idle_settings import refuse_idle
+from vrl_envs.releases import GYMNASIUM_MUJOCO
 from vrl_envs.scores import d4rl_references
-from vrl_envs.settings import QUALITIES, QUALITY_ALIASES, check_at_least, check_choice, check_known
+from vrl_envs.settings import (
+    QUALITIES,
+    QUALITY_ALIASES,
+    canonical_quality,
+    check_at_least,
+    check_choice,
+    check_known,
+)
 
 if TYPE_CHECKING:
     import gymnasium
@@ -79,7 +87,8 @@ class GymMuJoCo(EnvironmentConfig):
             raise VRLError(f"jump_velocity is a setting of {known}; {self.task} has none.")
 
     def build(self) -> gymnasium.Env[Any, Any]:
-        """Create the environment."""
+        """Create the environment. Raises `VRLError` for releases that do not run together."""
+        GYMNASIUM_MUJOCO.require()
         from vrl_envs.gym_mujoco.environment import GymMuJoCoEnvironment
 
         return GymMuJoCoEnvironment(self)
@@ -127,7 +136,7 @@ class GymMuJoCoDataset(DatasetConfig):
     a training run's folder is one."""
 
     def __post_init__(self) -> None:
-        quality = QUALITY_ALIASES.get(self.quality, self.quality)
+        quality = canonical_quality(self.quality)
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))
@@ -149,8 +158,10 @@ class GymMuJoCoDataset(DatasetConfig):
     def build(self) -> Dataset:
         """Return the episodes, each made when it is asked for.
 
-        Raises `VRLError` when the behaviour does not exist or does not fit.
+        Raises `VRLError` when the behaviour does not exist or does not fit, and for releases that
+        do not run together.
         """
+        GYMNASIUM_MUJOCO.require()
         from vrl_envs.state_dataset import open_state_dataset
 
         return open_state_dataset(self)

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from vrl_core.errors import VRLError, unknown_name
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
 from vrl_envs.idle_settings import refuse_idle
-from vrl_envs.settings import QUALITIES, QUALITY_ALIASES, check_at_least, check_choice, check_known
+from vrl_envs.settings import (
+    QUALITIES,
+    QUALITY_ALIASES,
+    canonical_quality,
+    check_at_least,
+    check_choice,
+    check_known,
+)
 
 if TYPE_CHECKING:
     import gymnasium
@@ -87,7 +94,7 @@ class HIVDataset(DatasetConfig):
 
     def __post_init__(self) -> None:
         check_known("HIV task", self.task, (HIV_TASK,))
-        quality = QUALITY_ALIASES.get(self.quality, self.quality)
+        quality = canonical_quality(self.quality)
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from vrl_envs.drawing.graphics import choose_backend
+from vrl_envs.drawing.graphics import settle_backend
 
-choose_backend()
+settle_backend()
 
 # MuJoCo reads the choice when it is imported.
 import mujoco  # noqa: E402

@@ -15,9 +15,9 @@ from vrl_envs.kitchen.tasks import CAMERAS, CENTRAL, TASKS, check_task, split_ob
 from vrl_envs.releases import ROBOTICS
 from vrl_envs.scores import d4rl_references
 from vrl_envs.settings import (
-    QUALITY_ALIASES,
     Observation,
     Rendering,
+    canonical_quality,
     check_at_least,
     check_cameras,
     check_choice,
@@ -122,7 +122,7 @@ class Kitchen(EnvironmentConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class KitchenDataset(DatasetConfig):
-    """Episodes of Franka Kitchen: a scripted policy's, collected here, or D4RL's, drawn here."""
+    """Episodes of Franka Kitchen: a scripted policy's, collected here, or people's, drawn here."""
 
     tasks: ClassVar[tuple[str, ...]] = tuple(sorted(TASKS))
     qualities: ClassVar[tuple[str, ...]] = QUALITIES
@@ -132,7 +132,7 @@ class KitchenDataset(DatasetConfig):
     quality: str = "expert"
     """Behaviour: `expert` (the task's objects in order, successful episodes alone), `medium` (the
     same with much noise, whatever comes of it), `medium_expert` (half the episodes of each), `play`
-    (four objects that each episode draws), `random`, or `demonstrations` (D4RL's, from a file)."""
+    (four objects that each episode draws), `random`, or `demonstrations` (people's, from files)."""
     objects: str | None = None
     """Objects to bring in place, joined by `+`; the task's unless given."""
     size: int = 64
@@ -151,7 +151,8 @@ class KitchenDataset(DatasetConfig):
     """Whether `play` may draw all of the task's objects into one episode. D4RL's `mixed` has no
     episode that completes its task."""
     demonstrations: str | None = None
-    """D4RL's `.hdf5` file of Kitchen, for the quality `demonstrations`."""
+    """D4RL's `.hdf5` file of Kitchen or the folder of Minari's dataset of it, for the quality
+    `demonstrations`."""
     rendering: Rendering = "fast"
     """`fast` leaves out multisampling, shadows, reflections and what is small on the arm;
     `reference` draws as MuJoCo does unless told, many times more slowly."""
@@ -171,7 +172,7 @@ class KitchenDataset(DatasetConfig):
     """An image, the state vector, or the image with the robot's joints."""
 
     def __post_init__(self) -> None:
-        quality = QUALITY_ALIASES.get(self.quality, self.quality)
+        quality = canonical_quality(self.quality)
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality of Kitchen", quality, QUALITIES)
@@ -190,13 +191,14 @@ class KitchenDataset(DatasetConfig):
     def _check_behaviour(self) -> None:
         if (self.quality == "demonstrations") != (self.demonstrations is not None):
             raise VRLError(
-                "Demonstrations are D4RL's episodes in a file: give both, --quality demonstrations "
-                "--demonstrations kitchen_microwave_kettle_light_slider-v0.hdf5"
+                "Demonstrations are people's episodes in files of yours: give both, --quality "
+                "demonstrations --demonstrations kitchen_microwave_kettle_light_slider-v0.hdf5 "
+                "(D4RL's) or ~/.minari/datasets/D4RL/kitchen/mixed-v2 (Minari's)."
             )
         if self.quality == "demonstrations" and self.observation == "state":
             raise VRLError(
-                "D4RL's file has no velocities of the objects, which Kitchen's states have. Ask "
-                "for pixels or both here, or read its states: vrl data convert d4rl"
+                "Demonstrations are drawn here; D4RL's file has no velocities, which Kitchen's "
+                "states have. Ask for pixels or both, or read the states: vrl data convert"
             )
         if self.quality not in ("random", "demonstrations") and self.action_repeat != 1:
             raise VRLError(

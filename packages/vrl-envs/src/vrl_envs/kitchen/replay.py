@@ -1,13 +1,15 @@
-"""D4RL's Kitchen demonstrations as images: each recorded state is set, drawn and rewarded.
+"""Kitchen demonstrations as images: each recorded state is set, drawn and rewarded.
 
-D4RL's observations are 60 numbers: 9 joints of the robot, 21 of the kitchen, and the goal. The
-actions are the recorded ones. D4RL's states do not say where an episode's last action led: that
-action is left out.
+D4RL's observations are 60 numbers: 9 joints of the robot, 21 of the kitchen, and the goal. Minari's
+are gymnasium-robotics' 59: position and speed of the robot's joints, 9 each, then 21 positions and
+20 speeds of the kitchen's. The actions are the recorded ones. D4RL's states do not say where an
+episode's last action led: that action is left out.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,12 @@ from vrl_envs.collection import check_index, describe, stack_fields
 from vrl_envs.kitchen.config import KitchenDataset
 from vrl_envs.kitchen.environment import KitchenEnvironment, objects_in_place
 from vrl_envs.readers.d4rl_config import D4RL
+from vrl_envs.readers.minari_config import Minari
 from vrl_envs.releases import ROBOTICS
 
-WIDTHS = {"observations": 60, "actions": 9}
+ROBOT, JOINTS = 9, 30
+"""Joints of the robot, and with the kitchen's."""
+D4RL_STATE, MINARI_STATE, ACTIONS = 60, 59, 9
 
 
 class DrawnDemonstrations:
@@ -34,7 +39,7 @@ class DrawnDemonstrations:
         for, or nothing can draw.
         """
         self.config = config
-        self.recorded = open_demonstrations(config)
+        self.recorded, self.field = open_demonstrations(config)
         available = len(self.recorded)
         count = config.length() or available
         if count > available:
@@ -53,7 +58,7 @@ class DrawnDemonstrations:
         """Draw episode `index`. Raises `DamagedDataError` when the file is damaged."""
         check_index(index, len(self))
         recorded = self.recorded[self.chosen[index]]
-        positions = recorded.observations["state"][:, :30].astype(np.float64)
+        positions = joint_positions(recorded.observations[self.field])
         rewards, there, completed = self._outcome(positions)
         steps = self._steps(completed)
         done = steps < len(rewards) or bool(completed[-1] == len(self.environment.objects))
@@ -107,14 +112,32 @@ class DrawnDemonstrations:
         )
 
 
-def open_demonstrations(config: KitchenDataset) -> Dataset:
-    """Open D4RL's file. Raises `VRLError` when it is none, or not Kitchen's."""
+def open_demonstrations(config: KitchenDataset) -> tuple[Dataset, str]:
+    """Open D4RL's file or Minari's folder; return its episodes and the field of their states.
+
+    Raises `VRLError` when it is none, or not Kitchen's.
+    """
     path = str(config.demonstrations)
-    recorded: Dataset = D4RL(path=path, task="kitchen", terminal_observation="drop").build()
-    state, actions = recorded.spec.observations["state"].shape[0], recorded.spec.action_size
-    if (state, actions) != (WIDTHS["observations"], WIDTHS["actions"]):
+    recorded: Dataset
+    if Path(path).expanduser().is_dir():
+        recorded, field, expected = Minari(path=path).build(), "observation", MINARI_STATE
+    else:
+        reader = D4RL(path=path, task="kitchen", terminal_observation="drop")
+        recorded, field, expected = reader.build(), "state", D4RL_STATE
+    fields = recorded.spec.observations
+    state = fields[field].shape[0] if field in fields else 0
+    if (state, recorded.spec.action_size) != (expected, ACTIONS):
+        there = ", ".join(f"{name} {each.shape}" for name, each in fields.items())
         raise VRLError(
-            f"{path} is not of Kitchen: its states have {state} numbers and its actions {actions}, "
-            f"where Kitchen's have {WIDTHS['observations']} and {WIDTHS['actions']}."
+            f"{path} is not of Kitchen: it has {there} and {recorded.spec.action_size} numbers in "
+            f"an action, where Kitchen's has {field} ({expected},) and {ACTIONS}."
         )
-    return recorded
+    return recorded, field
+
+
+def joint_positions(states: np.ndarray) -> np.ndarray:
+    """Return positions `(T, 30)` float64 of robot and kitchen, of either kind of states."""
+    if states.shape[1] == MINARI_STATE:
+        kitchen = states[:, 2 * ROBOT : ROBOT + JOINTS]
+        states = np.concatenate((states[:, :ROBOT], kitchen), axis=1)
+    return states[:, :JOINTS].astype(np.float64)

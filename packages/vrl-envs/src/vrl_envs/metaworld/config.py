@@ -23,9 +23,9 @@ from vrl_envs.metaworld.tasks import (
 )
 from vrl_envs.releases import METAWORLD
 from vrl_envs.settings import (
-    QUALITY_ALIASES,
     Observation,
     Rendering,
+    canonical_quality,
     check_at_least,
     check_cameras,
     check_choice,
@@ -155,7 +155,7 @@ class MetaWorldDataset(DatasetConfig):
     """An image, the state vector with the goal, or the image with hand and gripper."""
 
     def __post_init__(self) -> None:
-        quality = QUALITY_ALIASES.get(self.quality, self.quality)
+        quality = canonical_quality(self.quality)
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality of MetaWorld", quality, QUALITIES)

@@ -18,7 +18,7 @@ from vrl_envs.ogbench.tasks import (
     has_arm,
 )
 from vrl_envs.releases import OGBENCH
-from vrl_envs.settings import Observation, Rendering, check_at_least, check_view
+from vrl_envs.settings import Observation, Rendering, canonical_quality, check_at_least, check_view
 
 if TYPE_CHECKING:
     import gymnasium
@@ -115,6 +115,7 @@ class OGBenchDataset(DatasetConfig):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "task", canonical_task(self.task))
+        object.__setattr__(self, "quality", canonical_quality(self.quality))
         if self.quality not in QUALITIES:
             raise unknown_name("behaviour quality", self.quality, QUALITIES)
         if self.quality != "random" and not has_arm(self.task):

@@ -8,6 +8,7 @@ observation and no step. (That loader takes that other row for where a terminal 
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,12 +27,16 @@ from vrl_envs.collection import check_index, environment_data
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.d4rl_config import D4RL
 from vrl_envs.readers.d4rl_names import KITCHEN_PARTS, names_of, provenance, time_limit_of
-from vrl_envs.readers.damage import IncompleteDataWarning, damaged
+from vrl_envs.readers.damage import DAMAGE, IncompleteDataWarning, damaged
+from vrl_envs.readers.hdf5_blocks import Blocks, kept_bytes
+from vrl_envs.settings import canonical_quality
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 OPTIONAL = ("timeouts", "next_observations")
-CHUNK_CACHE = 64 * 2**20
-"""Decompressed bytes of a table that are kept for the episodes that follow."""
+READ = ("observations", "actions", "rewards", "next_observations")
+"""Tables that are read episode by episode."""
+TABLE_BYTES = 64 * 2**20
+"""Decompressed bytes of a table that may be kept for the episodes that follow."""
 SIZES = {
     ("halfcheetah", 17, 6): False,
     ("hopper", 11, 3): False,
@@ -73,23 +78,32 @@ class D4RLDataset:
 
     def __init__(self, config: D4RL) -> None:
         self.config, self.path = config, Path(config.path)
-        self._file = open_tables(self.path)
         self.assumed_limit = time_limit_of(config.task or names_of(self.path)[0])
+        file = open_tables(self.path)
         with damaged(self.path):
-            # A table that is opened anew has forgotten its chunks.
-            self._tables = {
-                name: self._file[name] for name in (*REQUIRED, *OPTIONAL) if name in self._file
-            }
-            self.has_next = "next_observations" in self._tables
-            found = episode_bounds(self._file, self.path, config.time_limit or self.assumed_limit)
+            self._tables = {name: Blocks(file[name], TABLE_BYTES) for name in READ if name in file}
+            self.has_next = "next_observations" in file
+            self.has_timeouts = "timeouts" in file
+            found = episode_bounds(file, self.path, config.time_limit or self.assumed_limit)
+            self.spec = describe(config, file)
         self.bounds = found.those(self._steps(found) > 0)
         self.steps = self._steps(self.bounds)
-        self.spec = describe(config, self._file)
         if not len(self.bounds):
             raise VRLError(f"{self.path} has no episode of at least one step.")
         if parent_process() is None:
             for note in self._notes(len(found)):
                 warnings.warn(f"{self.path}: {note}.", IncompleteDataWarning, stacklevel=3)
+
+    @property
+    def episodes_per_read(self) -> int:
+        """Neighbouring episodes that share compressed chunks, best read by one process."""
+        rows = int(self.bounds.stops[-1]) / len(self)
+        return max(1, math.ceil(max(each.rows for each in self._tables.values()) / rows))
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of decompressed chunks that a process keeps while it reads."""
+        return kept_bytes(self._tables.values())
 
     def __len__(self) -> int:
         return len(self.bounds)
@@ -106,9 +120,9 @@ class D4RLDataset:
         ended = bool(self.bounds.terminated[index]) and steps == rows
         for first, stop in cuts(steps, self.spec.observations.values()):
             with damaged(self.path):
-                taken = slice(start + first, start + stop)
-                actions = np.asarray(self._tables["actions"][taken], np.float32)
-                rewards = np.asarray(self._tables["rewards"][taken], np.float32).reshape(-1)
+                taken = start + first, start + stop
+                actions = np.asarray(self._tables["actions"].read(*taken), np.float32)
+                rewards = np.asarray(self._tables["rewards"].read(*taken), np.float32).reshape(-1)
                 observations = self._observations(start + first, start + stop, start + rows)
             last = np.arange(first, stop) == steps - 1
             yield Episode(
@@ -132,10 +146,12 @@ class D4RLDataset:
         """Return `(T+1, state)` float32 of the steps in rows `first` to `stop`."""
         table = self._tables["observations"]
         if stop < end:
-            return np.asarray(table[first : stop + 1], np.float32)
-        found = np.asarray(table[first:stop], np.float32)
-        final = self._tables["next_observations"][stop - 1] if self.has_next else found[-1]
-        return np.concatenate((found, np.asarray(final, np.float32)[None]))
+            return np.asarray(table.read(first, stop + 1), np.float32)
+        found = np.asarray(table.read(first, stop), np.float32)
+        final = found[-1:]
+        if self.has_next:
+            final = self._tables["next_observations"].read(stop - 1, stop).astype(np.float32)
+        return np.concatenate((found, final))
 
     def _fields(self, observations: np.ndarray) -> dict[str, np.ndarray]:
         """Split `(T+1, state)` into the fields of the spec."""
@@ -148,7 +164,7 @@ class D4RLDataset:
     def _notes(self, found: int) -> Iterator[str]:
         terminated = int(self.bounds.terminated.sum())
         cut = len(self.bounds) - terminated
-        if "timeouts" not in self._file and not self.config.time_limit and cut:
+        if not self.has_timeouts and not self.config.time_limit and cut:
             yield (
                 f"the file does not say where episodes were cut; {self.assumed_limit} steps, the "
                 f"task's time limit, are taken for {cut} of them (--dataset.time-limit)"
@@ -171,7 +187,7 @@ def looks_like_d4rl(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return all(isinstance(file.get(name), h5py.Dataset) for name in REQUIRED)
-    except OSError:
+    except DAMAGE:
         return False
 
 
@@ -180,7 +196,12 @@ def open_tables(path: Path) -> h5py.File:
     if not path.is_file():
         raise VRLError(f"There is no file {path}. Give the path of a D4RL .hdf5 file.")
     with damaged(path):
-        file = h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE)
+        file = h5py.File(path, "r")
+        _check_tables(path, file)
+    return file
+
+
+def _check_tables(path: Path, file: h5py.File) -> None:
     missing = [name for name in REQUIRED if not isinstance(file.get(name), h5py.Dataset)]
     if missing:
         raise VRLError(
@@ -195,7 +216,6 @@ def open_tables(path: Path) -> h5py.File:
             f"{path} has observations {file['observations'].shape} and actions "
             f"{file['actions'].shape}; vectors are needed, one a row."
         )
-    return file
 
 
 def episode_bounds(file: h5py.File, path: Path, time_limit: int) -> Bounds:
@@ -238,7 +258,7 @@ def describe(config: D4RL, file: h5py.File) -> DataSpec:
             f"The name {path.name} does not tell the task. Give it: --dataset.task halfcheetah"
         )
     sizes = (file["observations"].shape[1], file["actions"].shape[1])
-    quality = config.quality or quality or "unknown"
+    quality = canonical_quality(config.quality or quality or "unknown")
     return DataSpec(
         task=task,
         observations=_observations(config, task, sizes[0]),

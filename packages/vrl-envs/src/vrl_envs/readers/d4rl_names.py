@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from vrl_envs.settings import QUALITY_ALIASES
+from vrl_envs.settings import canonical_quality
 
 KITCHEN_PARTS: Mapping[str, int] = {"robot": 9, "objects": 21, "goal": 30}
 """Parts of Kitchen's observations, in order, and the numbers in each."""
@@ -59,7 +59,7 @@ def names_of(path: Path) -> tuple[str | None, str | None]:
         return None, None
     task = "walker2d" if match["task"] == "walker" else match["task"]
     quality = "_".join(part for part in (match["quality"], match["more"]) if part)
-    return task, QUALITY_ALIASES.get(quality, quality)
+    return task, canonical_quality(quality)
 
 
 def time_limit_of(task: str | None) -> int:

@@ -34,7 +34,9 @@ from vrl_envs.readers.recorded_npz import (
     require_same_rows,
 )
 from vrl_envs.readers.recorded_pieces import RecordedPiece, recorded_pieces
+from vrl_envs.readers.unreadable import way_out
 from vrl_envs.readers.vd4rl_alignment import RecordedRows, to_episode
+from vrl_envs.settings import canonical_quality
 
 LEXA_CAMERA = "12"
 REWARD = "reward_"
@@ -122,7 +124,7 @@ class D5RLDataset:
             observations=fields,
             action_size=columns["action"].shape[1],
             render_quality="reference",
-            behaviour=config.quality,
+            behaviour=canonical_quality(config.quality),
             source=f"D5RL, camera {self._fields['image']}",
         )
 
@@ -217,14 +219,4 @@ def _describe(path: Path) -> NpzFile:
 def _no_files(path: Path, pickles: Sequence[Path]) -> VRLError:
     if not pickles:
         return VRLError(f"No .npz files lie at or below {path}. Give the folder of the episodes.")
-    return VRLError(
-        f"{path} holds {len(pickles)} pickles and no .npz files. Loading a pickle runs the program "
-        "in it, so none is loaded here. If you trust where they came from, turn them into .npz "
-        "files in an environment of your own:\n"
-        "  import numpy, pathlib, pickle\n"
-        f"  for path in pathlib.Path({str(path)!r}).rglob('*.pkl'):\n"
-        "      episode = {name: numpy.asarray(v) for name, v in "
-        "pickle.loads(path.read_bytes()).items()}\n"
-        "      numpy.savez_compressed(path.with_suffix('.npz'), "
-        "**{name: v for name, v in episode.items() if v.dtype != object})"
-    )
+    return VRLError(f"{path} holds {len(pickles)} pickles and no .npz files. {way_out(pickles[0])}")

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from vrl_core.errors import DamagedDataError
 
+PlaceT = TypeVar("PlaceT")
 DescriptionT = TypeVar("DescriptionT")
 DAMAGE: tuple[type[Exception], ...] = (
     OSError,
@@ -18,11 +19,15 @@ DAMAGE: tuple[type[Exception], ...] = (
     KeyError,
     RuntimeError,
     ValueError,
-    NotImplementedError,
+    TypeError,
+    AttributeError,
+    MemoryError,
+    OverflowError,
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What NumPy, zipfile and h5py raise on damaged files."""
+"""What NumPy, zipfile and h5py raise on damaged files: a table may have become a group, a type, or
+larger than the memory."""
 
 
 class IncompleteDataWarning(UserWarning):
@@ -30,43 +35,47 @@ class IncompleteDataWarning(UserWarning):
 
 
 @contextmanager
-def damaged(path: Path, *further: type[Exception]) -> Iterator[None]:
+def damaged(place: Path | str, *further: type[Exception]) -> Iterator[None]:
     """Raise `DamagedDataError`, which names the file, for what its libraries cannot read.
 
-    `further` are what other libraries raise.
+    `place` is the file, or says what of it is read; `further` are what other libraries raise.
     """
     try:
         yield
     except (*DAMAGE, *further) as error:
         raise DamagedDataError(
-            f"{path} cannot be read: {error}. It is damaged, was not fully downloaded, or is of "
+            f"{place} cannot be read: {error}. It is damaged, was not fully downloaded, or is of "
             "another format. Fetch it again."
         ) from error
 
 
 def describe_all(
-    paths: Sequence[Path], describe: Callable[[Path], DescriptionT], *, skip_damaged: bool
+    places: Sequence[PlaceT],
+    describe: Callable[[PlaceT], DescriptionT],
+    *,
+    skip_damaged: bool,
+    noun: str = "files",
 ) -> tuple[list[DescriptionT], list[str]]:
-    """Describe files, and note those that were left out because they are damaged.
+    """Describe files or what `noun` says, and note those that are left out as damaged.
 
     Raises `DamagedDataError` for the first of them unless `skip_damaged`, or when all are.
     """
     described, reasons = [], []
-    for path in paths:
+    for place in places:
         try:
-            described.append(describe(path))
+            described.append(describe(place))
         except DamagedDataError as error:
             if not skip_damaged:
-                hint = " --dataset.skip-damaged leaves such files out."
+                hint = f" --dataset.skip-damaged leaves such {noun} out."
                 raise DamagedDataError(f"{error}{hint}") from error
             reasons.append(str(error))
     if not described:
-        raise DamagedDataError(f"All {len(reasons)} files are damaged. The first: {reasons[0]}")
+        raise DamagedDataError(f"All {len(reasons)} {noun} are damaged. The first: {reasons[0]}")
     if not reasons:
         return described, []
     more = f" And {len(reasons) - 3} more." if len(reasons) > 3 else ""
     listed = " ".join(reasons[:3]) + more
-    return described, [f"left out {len(reasons)} damaged files: {listed.rstrip('.')}"]
+    return described, [f"left out {len(reasons)} damaged {noun}: {listed.rstrip('.')}"]
 
 
 def some(names: Sequence[str]) -> str:

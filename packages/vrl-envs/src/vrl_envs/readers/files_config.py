@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from vrl_core.hooks import DatasetConfig
 
@@ -14,3 +15,10 @@ class FilesConfig(DatasetConfig):
     skip_damaged: bool = False
     """Leave out, with a warning that names them, episodes whose files are damaged, instead of
     stopping at the first."""
+
+    @classmethod
+    def unreadable(cls, path: str | Path) -> str | None:
+        """Say what is damaged or pickled at a path that no dataset recognises, if anything is."""
+        from vrl_envs.readers.unreadable import unreadable
+
+        return unreadable(Path(path))

@@ -35,7 +35,7 @@ from vrl_envs.readers.lerobot_episodes import (
 from vrl_envs.readers.lerobot_frames import FrameStream, decoded_image, video_frames
 from vrl_envs.readers.lerobot_info import Info, read_info
 from vrl_envs.readers.lerobot_tables import ImageColumns, groups_of, matrix
-from vrl_envs.settings import QUALITY_ALIASES
+from vrl_envs.settings import canonical_quality
 
 REWARDS = ("next.reward", "reward")
 ENDS = ("next.terminated", "next.truncated", "next.success", "next.done")
@@ -270,13 +270,12 @@ class LeRobotDataset:
             for field, name in self.vectors.items()
         }
         camera = f", camera {self.cameras['image']}" if self.cameras else ""
-        quality = QUALITY_ALIASES.get(self.config.quality, self.config.quality)
         return DataSpec(
             task=self.config.task or self.info.folder.absolute().name,
             observations=fields,
             action_size=self.info.width("action"),
             render_quality="reference" if self.cameras else None,
-            behaviour=quality,
+            behaviour=canonical_quality(self.config.quality),
             source=f"LeRobot{camera}",
             versions={"lerobot": self.info.version},
         )

@@ -36,7 +36,7 @@ from vrl_envs.readers.recorded_pieces import recorded_pieces
 from vrl_envs.readers.streamed_npz import StreamedNpz
 from vrl_envs.readers.vd4rl_alignment import RecordedRows, to_episode
 from vrl_envs.readers.vd4rl_files import LOMPO_KEYS, NPZ_KEYS, is_published
-from vrl_envs.settings import QUALITY_ALIASES
+from vrl_envs.settings import canonical_quality
 
 REQUIRED = ("image", "action", "reward")
 
@@ -109,7 +109,7 @@ class LOMPODataset:
             action_size=columns["action"].shape[1],
             action_repeat=config.action_repeat,
             render_quality="reference",
-            behaviour=QUALITY_ALIASES.get(config.quality, config.quality),
+            behaviour=canonical_quality(config.quality),
             source="LOMPO",
         )
 

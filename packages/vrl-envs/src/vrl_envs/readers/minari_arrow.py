@@ -36,19 +36,21 @@ class ArrowEpisodes:
         self._path, self._format, self.parts = path, data_format, list(parts)
         with damaged(path):
             numbers = (int(x.name) for x in (path / "data").iterdir() if x.name.isdigit())
-            self._numbers = np.sort(np.fromiter(numbers, np.int64))
+            self.numbers = np.sort(np.fromiter(numbers, np.int64))
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self.numbers)
 
     def __getitem__(self, index: int, /) -> Recorded:
-        folder = self._path / "data" / str(self._numbers[index])
+        folder = self._path / "data" / str(self.numbers[index])
         with damaged(folder, self._arrow.ArrowException):
             files = [
                 each
                 for each in sorted(folder.iterdir())
                 if not each.name.startswith(("_", ".")) and each.name != "metadata.json"
             ]
+            if not files:
+                raise FileNotFoundError(f"there is no {self._format} file in it")
             open_table = ParquetTable if self._format == "parquet" else ArrowTable
             table = open_table(self._arrow, files, _row_bytes(self.parts))
             return ArrowEpisode(self._arrow, folder, table, self.parts)
@@ -196,4 +198,4 @@ def _told(infos: Any) -> bool | None:
         return None
     values = infos.field("success")
     numbers = values.flatten() if hasattr(values.type, "list_size") else values
-    return any_success(np.asarray(numbers.to_numpy(zero_copy_only=False)))
+    return any_success(numbers.to_numpy(zero_copy_only=False))

@@ -24,13 +24,14 @@ from vrl_core.store_manifest import spec_from_data
 from vrl_envs.collection import check_index
 from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.d4rl_dataset import SIZES
-from vrl_envs.readers.damage import IncompleteDataWarning
+from vrl_envs.readers.damage import IncompleteDataWarning, damaged, describe_all
 from vrl_envs.readers.minari_config import Minari
 from vrl_envs.readers.minari_spaces import Part, parts_of
 from vrl_envs.readers.minari_storage import MAIN, STEPS, Recorded, open_episodes
-from vrl_envs.settings import QUALITY_ALIASES
+from vrl_envs.settings import canonical_quality
 
 DATA, METADATA = Path("data") / MAIN, Path("data/metadata.json")
+TOTALS = ("total_episodes", "total_steps")
 JPEG = ", frames decoded from JPEG, which are not exactly what the agent saw"
 _ENVIRONMENT = re.compile(r"(?P<name>\w+)-(?P<version>v[45])")
 _TASKS = {
@@ -47,9 +48,10 @@ class MinariDataset:
     def __init__(self, config: Minari) -> None:
         self.path = Path(config.path).expanduser()
         self.metadata = read_metadata(self.path)
-        self.low, self.high = action_bounds(self.path, self.metadata["action_space"])
         data_format = self.metadata.get("data_format", "hdf5")
-        described = parts_of(self.path, self.metadata)
+        with damaged(self.path / METADATA):
+            self.low, self.high = action_bounds(self.path, self.metadata["action_space"])
+            described = parts_of(self.path, self.metadata)
         self.episodes = open_episodes(self.path, data_format, described)
         self.parts = self.episodes.parts
         if not len(self.episodes):
@@ -95,33 +97,39 @@ class MinariDataset:
             )
 
     def _compare_totals(self, *, skip_damaged: bool) -> None:
-        """Raise `DamagedDataError` when there is not what the metadata count, or warn of it."""
+        """Raise `DamagedDataError` for episodes that are damaged or missing, or warn of them."""
+        steps, notes = describe_all(
+            range(len(self)), self._steps_of, skip_damaged=skip_damaged, noun="episodes"
+        )
         counts = {"total_episodes": len(self)}
-        if "total_steps" in self.metadata:
-            counts["total_steps"] = self._steps_there(skip_damaged=skip_damaged)
+        if not notes:
+            counts["total_steps"] = sum(steps)
         told = {name: self.metadata.get(name, count) for name, count in counts.items()}
         wrong = [f"{told[name]} {name}" for name in counts if told[name] != counts[name]]
-        if not wrong:
-            return
-        there = " and ".join(f"{count} {name}" for name, count in counts.items())
-        said = (
-            f"{self.path / METADATA} says {' and '.join(wrong)}; there are {there}. The dataset "
-            "was not fully downloaded, or a part is damaged"
-        )
-        if not skip_damaged:
-            raise DamagedDataError(f"{said}. --dataset.skip-damaged takes those that are there.")
-        warnings.warn(f"{said}.", IncompleteDataWarning, stacklevel=4)
+        if wrong:
+            there = " and ".join(f"{count} {name}" for name, count in counts.items())
+            notes.append(
+                f"{METADATA} says {' and '.join(wrong)}; there are {there}{self._missing(told)}. "
+                "The dataset was not fully downloaded, or a part is damaged"
+            )
+            if not skip_damaged:
+                hint = "--dataset.skip-damaged takes those that are there."
+                raise DamagedDataError(f"{self.path}: {notes[-1]}. {hint}")
+        for note in notes:
+            warnings.warn(f"{self.path}: {note}.", IncompleteDataWarning, stacklevel=4)
 
-    def _steps_there(self, *, skip_damaged: bool) -> int:
-        total = 0
-        for index in range(len(self)):
-            try:
-                total += self.episodes[index].rows["actions"]
-            except DamagedDataError as error:
-                if not skip_damaged:
-                    hint = " --dataset.skip-damaged leaves such episodes out."
-                    raise DamagedDataError(f"{error}{hint}") from error
-        return total
+    def _steps_of(self, index: int) -> int:
+        """Return the steps of an episode. Raises `DamagedDataError`."""
+        found = self.episodes[index]
+        require_aligned(f"{self.path}, {found.name}", found)
+        return found.rows["actions"]
+
+    def _missing(self, told: Mapping[str, int]) -> str:
+        """Name the first episode that is not there, if there are fewer than is told."""
+        if told["total_episodes"] <= len(self):
+            return ""
+        gaps = np.flatnonzero(self.episodes.numbers != np.arange(len(self)))
+        return f", the first that is missing is episode_{gaps[0] if len(gaps) else len(self)}"
 
     def _scaled(self, actions: np.ndarray) -> np.ndarray:
         share = (actions - self.low) / (self.high - self.low)
@@ -129,10 +137,16 @@ class MinariDataset:
 
 
 def looks_like_minari(path: Path) -> bool:
-    """Return whether a folder holds Minari's files, of any of its formats."""
-    if not (path / METADATA).is_file():
+    """Return whether a folder holds Minari's files, of any of its formats; never raises.
+
+    The episodes may be missing where the metadata are Minari's.
+    """
+    try:
+        metadata = (path / METADATA).read_bytes()
+    except OSError:
         return False
-    return (path / DATA).is_file() or any((path / "data").glob("[0-9]*/metadata.json"))
+    episodes = (path / DATA).is_file() or any((path / "data").glob("[0-9]*"))
+    return episodes or b'"observation_space"' in metadata
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -142,6 +156,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         for name in ("observation_space", "action_space", "env_spec"):
             if isinstance(metadata.get(name), str):
                 metadata[name] = json.loads(metadata[name])
+        metadata |= {name: int(metadata[name]) for name in TOTALS if name in metadata}
         kinds = metadata["action_space"]["type"], metadata["observation_space"]["type"]
         if not all(isinstance(kind, str) for kind in kinds):
             raise ValueError(f"spaces of kinds {kinds}")
@@ -183,13 +198,13 @@ def describe(
     path = Path(config.path).expanduser().absolute()
     fields = {part.name: part.field for part in parts if part.kind != "Text"}
     task, environment = _environment(metadata.get("env_spec"), fields, action_size)
-    quality = re.sub(r"-v\d+$", "", path.name).replace("-", "_")
+    named = re.sub(r"-v\d+$", "", path.name)
     return DataSpec(
         task=config.task or task or path.parent.name,
         observations=fields,
         action_size=action_size,
         environment=environment,
-        behaviour=config.quality or QUALITY_ALIASES.get(quality, quality),
+        behaviour=canonical_quality(config.quality or named),
         source=f"Minari {metadata.get('dataset_id', path.name)}{jpeg}",
         versions={"minari": str(metadata.get("minari_version", "unknown"))},
     )
@@ -198,6 +213,8 @@ def describe(
 def require_aligned(where: str, found: Recorded) -> None:
     """Raise `DamagedDataError` unless there is a reward an action, and an observation more."""
     steps = found.rows["actions"]
+    if steps < 1:
+        raise DamagedDataError(f"{where} is damaged: it has no step.")
     rows = {name: count for name, count in found.rows.items() if name not in STEPS}
     uneven = any(found.rows[name] != steps for name in STEPS)
     if uneven or any(count != steps + 1 for count in rows.values()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ import h5py
 import numpy as np
 
 from vrl_core.errors import VRLError
-from vrl_envs.readers.damage import damaged
+from vrl_envs.readers.damage import DAMAGE, damaged
 from vrl_envs.readers.minari_spaces import Part, decoded
 
 MAIN = "main_data.hdf5"
@@ -54,6 +55,11 @@ class Episodes(Protocol):
 
     @property
     def parts(self) -> Sequence[Part]: ...
+    @property
+    def numbers(self) -> np.ndarray:
+        """Number of each episode in its name, ascending `(episodes,)`."""
+        ...
+
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Recorded: ...
 
@@ -75,35 +81,40 @@ class Hdf5Episodes:
     """Groups `episode_0`, `episode_1`, ... of one file."""
 
     def __init__(self, path: Path, parts: Sequence[Part]) -> None:
-        self._path = path
-        with damaged(path):
-            self._file = h5py.File(path / "data" / MAIN, "r")
+        self._path = path / "data" / MAIN
+        with damaged(self._path):
+            self._file = h5py.File(self._path, "r")
             names = (name for name in self._file if name.startswith("episode_"))
             numbers = (int(name.removeprefix("episode_")) for name in names)
-            self._numbers = np.sort(np.fromiter(numbers, np.int64))
+            self.numbers = np.sort(np.fromiter(numbers, np.int64))
             self.parts = [self._as_stored(part) for part in parts]
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self.numbers)
 
     def __getitem__(self, index: int, /) -> Recorded:
-        name = f"episode_{self._numbers[index]}"
-        with damaged(self._path):
-            return Hdf5Episode(self._path, name, self._file[name], self.parts)
+        name = f"episode_{self.numbers[index]}"
+        place = f"{self._path}, {name}"
+        with damaged(place):
+            return Hdf5Episode(place, name, self._file[name], self.parts)
 
     def _as_stored(self, part: Part) -> Part:
-        """Return a part, whose frames are JPEGs only if they are not stored as what they are."""
-        if not part.jpeg or not len(self):
-            return part
-        table = table_of(self._file[f"episode_{self._numbers[0]}"], part)
-        return replace(part, jpeg=table.shape[1:] != part.shape)
+        """Return a part, whose frames are JPEGs only if they are not stored as what they are.
+
+        The first episode that can be read tells.
+        """
+        for number in self.numbers if part.jpeg else ():
+            with suppress(*DAMAGE):
+                table = table_of(self._file[f"episode_{number}"], part)
+                return replace(part, jpeg=table.shape[1:] != part.shape)
+        return part
 
 
 class Hdf5Episode:
     """One group."""
 
-    def __init__(self, path: Path, name: str, group: Any, parts: Sequence[Part]) -> None:
-        self._path, self.name, self._group = path, name, group
+    def __init__(self, place: str, name: str, group: Any, parts: Sequence[Part]) -> None:
+        self._place, self.name, self._group = place, name, group
         self._tables = {part.name: table_of(group, part) for part in parts}
         self._texts = [part.name for part in parts if part.kind == "Text"]
         tables = {name: group[name] for name in STEPS}
@@ -113,27 +124,26 @@ class Hdf5Episode:
 
     def observed(self, part: Part, first: int, stop: int) -> np.ndarray:
         """Return rows of a part of the observations."""
-        with damaged(self._path):
+        with damaged(self._place):
             rows = self._tables[part.name][first:stop]
             return decoded(rows, part) if part.jpeg else np.asarray(rows)
 
     def values(self, name: str, first: int, stop: int) -> np.ndarray:
         """Return rows of one of `STEPS`."""
-        with damaged(self._path):
+        with damaged(self._place):
             return np.asarray(self._group[name][first:stop])
 
     def texts(self) -> Mapping[str, str]:
         """Return the first of each text."""
-        with damaged(self._path):
+        with damaged(self._place):
             return {name: self._tables[name][0].decode() for name in self._texts}
 
     def success(self) -> bool | None:
         """Return whether any step's information has `success`."""
-        infos = self._group.get("infos")
-        if not isinstance(infos, h5py.Group) or not isinstance(infos.get("success"), h5py.Dataset):
-            return None
-        with damaged(self._path):
-            return any_success(np.asarray(infos["success"][()]))
+        with damaged(self._place):
+            infos = self._group.get("infos")
+            found = infos.get("success") if isinstance(infos, h5py.Group) else None
+            return any_success(found[()]) if isinstance(found, h5py.Dataset) else None
 
 
 def table_of(group: Any, part: Part) -> Any:
@@ -142,8 +152,9 @@ def table_of(group: Any, part: Part) -> Any:
     return group["/".join(["observations", *keys])]
 
 
-def any_success(values: np.ndarray) -> bool | None:
+def any_success(found: Any) -> bool | None:
     """Return whether any number is not zero; None when these are no numbers."""
+    values = np.asarray(found)
     if values.dtype.kind not in "biuf":
         return None
     return bool(np.nan_to_num(values.astype(np.float64)).any())

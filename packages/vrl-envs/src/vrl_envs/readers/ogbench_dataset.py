@@ -28,7 +28,7 @@ from vrl_envs.readers.recognition import ordered_files
 from vrl_envs.readers.recorded_npz import is_image
 from vrl_envs.readers.streamed_npz import StreamedNpz
 from vrl_envs.releases import OGBENCH
-from vrl_envs.settings import Observation
+from vrl_envs.settings import Observation, canonical_quality
 
 REQUIRED = ("observations", "actions", "terminals", "qpos")
 VALIDATION = "-val"
@@ -115,7 +115,7 @@ class OGBenchFile:
             action_size=columns["actions"].shape[1],
             environment=environment_data("ogbench", environment),
             render_quality="reference" if images else None,
-            behaviour=config.quality or quality_of_file(self.path),
+            behaviour=canonical_quality(config.quality or quality_of_file(self.path)),
             source=f"OGBench {self.path.stem}",
             versions={name: version(name) for name in OGBENCH.supported},
         )

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from vrl_envs.readers.damage import DAMAGE
+
 LOOKED_AT = 5
 """Files of a folder that are tried until one can be opened."""
 
@@ -50,7 +52,7 @@ def looks_like_recorded_npz(path: Path, fits: Callable[[frozenset[str], Path], b
         try:
             with zipfile.ZipFile(file) as archive:
                 names = frozenset(name.removesuffix(".npy") for name in archive.namelist())
-        except (OSError, zipfile.BadZipFile):
+        except DAMAGE:
             continue
         return fits(names, file)
     return bool(files) and fits(frozenset({"image", "action", "reward"}), files[0])

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -80,22 +81,31 @@ def _layout(columns: tuple[tuple[str, Header], ...]) -> Mapping[str, Header]:
 
 def headers(path: Path) -> dict[str, Header]:
     """Read shape and dtype of every column. Raises `DamagedDataError`."""
+    found = {}
     with damaged(path), zipfile.ZipFile(path) as archive:
-        return {
-            name.removesuffix(".npy"): _header(archive, name)
-            for name in archive.namelist()
-            if name.endswith(".npy")
-        }
+        for name in archive.namelist():
+            if name.endswith(".npy"):
+                with archive.open(name) as stream:
+                    shape, _, dtype = array_header(stream)
+                found[name.removesuffix(".npy")] = Header(shape=shape or (0,), dtype=dtype)
+    for name, header in found.items():
+        if header.dtype.hasobject:
+            raise DamagedDataError(
+                f"{path} holds pickled Python objects in {name}. Loading a pickle runs the program "
+                "in it, so none is loaded here. If you trust where it came from, write plain "
+                "numbers in their place, or leave them out, in an environment of your own:\n"
+                f"  import numpy\n  found = numpy.load({str(path)!r}, allow_pickle=True)\n"
+                f"  numpy.savez_compressed({path.stem + '-plain.npz'!r}, "
+                "**{name: found[name] for name in found.files if found[name].dtype != object})"
+            )
+    return found
 
 
-def _header(archive: zipfile.ZipFile, name: str) -> Header:
-    with archive.open(name) as stream:
-        major, _ = npy_format.read_magic(stream)
-        read = npy_format.read_array_header_1_0 if major == 1 else npy_format.read_array_header_2_0
-        shape, _, dtype = read(stream)
-    if dtype.hasobject:
-        raise ValueError(f"{name} holds pickled Python objects, which are never loaded")
-    return Header(shape=shape or (0,), dtype=dtype)
+def array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+    """Read shape, whether columns lie together, and dtype off the beginning of a `.npy`."""
+    major, _ = npy_format.read_magic(stream)
+    read = npy_format.read_array_header_1_0 if major == 1 else npy_format.read_array_header_2_0
+    return read(stream)
 
 
 def _count(path: Path, columns: Mapping[str, Header], names: Sequence[str]) -> tuple[int, bool]:

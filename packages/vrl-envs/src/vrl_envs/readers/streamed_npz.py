@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from numpy.lib import format as npy_format
 
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_envs.readers.damage import damaged
-from vrl_envs.readers.recorded_npz import Header, headers
+from vrl_envs.readers.recorded_npz import Header, array_header, headers
 
 TURNED_BYTES = 128 * 2**20
 """Bytes of a column stored by columns that is still read, whole."""
@@ -100,11 +99,7 @@ class StreamedNpz:
         """Return an open column and where its rows begin in it."""
         if name not in self._streams:
             stream = self._archive.open(f"{name}.npy")
-            major, _ = npy_format.read_magic(stream)
-            read = (
-                npy_format.read_array_header_1_0 if major == 1 else npy_format.read_array_header_2_0
-            )
-            _, fortran, _ = read(stream)
+            _, fortran, _ = array_header(stream)
             if fortran and len(self.columns[name].shape) > 1:
                 stream, start = self._turned(name, stream)
                 self._streams[name] = (stream, start)

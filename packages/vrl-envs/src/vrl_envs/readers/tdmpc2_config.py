@@ -20,7 +20,8 @@ class TDMPC2(FilesConfig):
     path: str
     """Folder of the files, or one file."""
     task: str | None = None
-    """Task, such as `walker_walk` or `mw_door_open`, or its number; needed to choose of several."""
+    """Task, such as `walker_walk` or `mw_door_open`, or its number; needed to choose of several,
+    and where the files do not tell it."""
     quality: str = "mixed"
     """Behaviour; the published data are replays of agents."""
     observation_size: int | None = None

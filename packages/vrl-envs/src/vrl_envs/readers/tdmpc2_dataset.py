@@ -14,10 +14,12 @@ from __future__ import annotations
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import parent_process
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -31,7 +33,7 @@ from vrl_envs.readers.recognition import LOOKED_AT, files_below, ordered_files
 from vrl_envs.readers.tdmpc2_config import TDMPC2
 from vrl_envs.readers.tdmpc2_tasks import TASKS
 from vrl_envs.readers.vd4rl_alignment import RecordedRows, to_episode
-from vrl_envs.settings import QUALITY_ALIASES
+from vrl_envs.settings import canonical_quality
 
 TASKS_READ = 4096
 """Episodes whose tasks are read at once."""
@@ -44,8 +46,14 @@ class TensorFile:
 
     path: Path
     shapes: Mapping[str, tuple[int, ...]]
-    tasks: np.ndarray
-    """Number of each episode's task, `(episodes,)`."""
+    tasks: np.ndarray | None
+    """Number of each episode's task, `(episodes,)`; None where the file has none."""
+
+    def of_task(self, number: int) -> np.ndarray:
+        """Return the episodes of a task; all of a file that does not tell."""
+        if self.tasks is None:
+            return np.arange(self.shapes["obs"][0])
+        return np.flatnonzero(self.tasks == number)
 
 
 class TDMPC2Dataset:
@@ -58,8 +66,8 @@ class TDMPC2Dataset:
             raise _no_files(path)
         self._files, notes = describe_all(found, _describe, skip_damaged=config.skip_damaged)
         _require_same_sizes(self._files)
-        number = _chosen(config.task, np.unique(np.concatenate([f.tasks for f in self._files])))
-        chosen = [np.flatnonzero(each.tasks == number) for each in self._files]
+        number = _chosen(config.task, self._files)
+        chosen = [each.of_task(number) for each in self._files]
         self._row = np.concatenate(chosen)
         self._file = np.repeat(np.arange(len(chosen)), [len(rows) for rows in chosen])
         self.sizes = {
@@ -70,7 +78,7 @@ class TDMPC2Dataset:
             task=task_name(number),
             observations={"state": FieldSpec((self.sizes["obs"],), "float32")},
             action_size=self.sizes["action"],
-            behaviour=QUALITY_ALIASES.get(config.quality, config.quality),
+            behaviour=canonical_quality(config.quality),
             source="TD-MPC2",
         )
         if parent_process() is None:
@@ -119,13 +127,11 @@ def _rows(path: Path, episode: int, first: int, stop: int) -> dict[str, np.ndarr
 def looks_like_tdmpc2(path: Path) -> bool:
     """Return whether a file at or below a path holds TD-MPC2's tensors; never raises."""
     for file in islice(files_below(path, (".safetensors", ".pt")), LOOKED_AT):
-        try:
+        with suppress(DamagedDataError), damaged(file, SafetensorError):
             if file.suffix == ".pt":
                 return _mentions_tensordict(file)
             with safe_open(file, framework="numpy") as tensors:
                 return set(tensors.keys()) >= set(NAMES[:3])
-        except (OSError, SafetensorError, zipfile.BadZipFile):
-            continue
     return False
 
 
@@ -168,20 +174,20 @@ def _describe(path: Path) -> TensorFile:
             )
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in NAMES if name in names}
         _check_shapes(path, shapes)
-        episodes = shapes["obs"][0]
-        tasks = np.zeros(episodes, np.int64)
-        for start in range(0, episodes if "task" in names else 0, TASKS_READ):
-            some = slice(start, min(start + TASKS_READ, episodes))
-            tasks[some] = _tasks(path, np.asarray(file.get_slice("task")[some]))
+        tasks = _tasks(path, file.get_slice("task"), shapes["obs"][0]) if "task" in names else None
     return TensorFile(path=path, shapes=shapes, tasks=tasks)
 
 
-def _tasks(path: Path, tasks: np.ndarray) -> np.ndarray:
+def _tasks(path: Path, rows: Any, episodes: int) -> np.ndarray:
     """Return the task of each episode, of those of its rows."""
-    tasks = tasks.reshape(len(tasks), -1)
-    if (tasks != tasks[:, :1]).any():
-        raise VRLError(f"{path} has episodes in which the task changes; each must have one.")
-    return tasks[:, 0]
+    found = np.zeros(episodes, np.int64)
+    for start in range(0, episodes, TASKS_READ):
+        some = slice(start, min(start + TASKS_READ, episodes))
+        tasks = np.asarray(rows[some]).reshape(some.stop - start, -1)
+        if (tasks != tasks[:, :1]).any():
+            raise VRLError(f"{path} has episodes in which the task changes; each must have one.")
+        found[some] = tasks[:, 0]
+    return found
 
 
 def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -213,9 +219,33 @@ def _require_same_sizes(files: Sequence[TensorFile]) -> None:
                 )
 
 
-def _chosen(task: str | None, present: np.ndarray) -> int:
-    """Return the number of the task asked for, or of the only one."""
-    names = {task_name(int(number)): int(number) for number in present}
+def _chosen(task: str | None, files: Sequence[TensorFile]) -> int:
+    """Return the number of the task asked for, or of the only one. Raises `VRLError`."""
+    told = [each.tasks for each in files if each.tasks is not None]
+    if not told:
+        return _given(task, files[0].path)
+    if len(told) < len(files):
+        silent = next(each.path for each in files if each.tasks is None)
+        raise VRLError(
+            f"{silent} has no tensor 'task', and others beside it have one. Keep the files that do "
+            "not tell their task in a folder of their own, and name it: --dataset.task walker_walk"
+        )
+    return _present(task, np.unique(np.concatenate(told)))
+
+
+def _given(task: str | None, path: Path) -> int:
+    """Return the number of a task that the files do not tell."""
+    if task is None:
+        raise VRLError(
+            f"{path} has no tensor 'task', so which task its episodes are of is not known. Name "
+            "it: --dataset.task walker_walk"
+        )
+    return _number(task, "task of TD-MPC2", {name: number for number, name in enumerate(TASKS)})
+
+
+def _present(task: str | None, numbers: np.ndarray) -> int:
+    """Return the number of a task that the files tell."""
+    names = {task_name(int(number)): int(number) for number in numbers}
     if task is None and len(names) == 1:
         return next(iter(names.values()))
     if task is None:
@@ -223,11 +253,16 @@ def _chosen(task: str | None, present: np.ndarray) -> int:
             f"The files hold {len(names)} tasks; a store has one. Choose: --dataset.task "
             f"{next(iter(names))}. There are {', '.join(names)}."
         )
+    return _number(task, "task in these files", names)
+
+
+def _number(task: str, kind: str, names: Mapping[str, int]) -> int:
+    """Return the number of a task by its name or number. Raises `VRLError`."""
     plain = task.lower().replace("-", "_")
     if plain.isdecimal() and int(plain) in names.values():
         return int(plain)
     if plain not in names:
-        raise unknown_name("task in these files", task, names)
+        raise unknown_name(kind, task, names)
     return names[plain]
 
 

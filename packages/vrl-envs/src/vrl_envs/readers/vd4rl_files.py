@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from vrl_core.errors import VRLError
+from vrl_envs.readers.damage import DAMAGE
 from vrl_envs.readers.recognition import (
     LOOKED_AT,
     files_below,
@@ -188,6 +189,6 @@ def looks_like_table(path: Path) -> bool:
         try:
             with h5py.File(file, "r") as table:
                 return set(table) >= HDF5_KEYS
-        except OSError:
+        except DAMAGE:
             continue
     return any(map(is_published, files))

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -21,13 +20,12 @@ import numpy as np
 from vrl_core.episodes import Episode, FieldSpec, cuts, whole
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_envs.readers.damage import damaged, describe_all
+from vrl_envs.readers.hdf5_blocks import Blocks, kept_bytes
 from vrl_envs.readers.vd4rl_alignment import SCALARS, RecordedRows, row_shape, to_episode
 
 REQUIRED = ("observation", "action", "reward", "step_type")
 OPTIONAL = ("discount",)
 FIRST, MIDDLE, LAST = 0, 1, 2
-BLOCK_BYTES = 384 * 2**20
-"""Of larger blocks of chunks a part is kept in memory, and the chunks decompressed for each."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class _Shard:
     finished: bool
     """Whether the last row ends an episode."""
     block_rows: int
-    row_bytes: int
+    kept_bytes: int
     float_steps: bool
 
 
@@ -121,8 +119,8 @@ class Hdf5Episodes:
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of the largest block of images."""
-        return max(shard.block_rows * shard.row_bytes for shard in self._shards)
+        """Bytes that reading the largest block of images takes."""
+        return max(shard.kept_bytes for shard in self._shards)
 
     @property
     def action_size(self) -> int:
@@ -198,45 +196,15 @@ class _OpenShard:
 
     def __init__(self, shard: _Shard, extra: Sequence[str]) -> None:
         self._file = h5py.File(shard.path, "r")
-        names = [name for name in (*REQUIRED, *OPTIONAL, *extra) if name in self._file]
-        self._columns = {
-            name: _Blocks(self._file[name], _block_rows(self._file[name])) for name in names
-        }
+        optional = [name for name in OPTIONAL if name in self._file]
+        names = (*REQUIRED, *optional, *extra)
+        self._columns = {name: Blocks(self._file[name]) for name in names}
 
     def read(self, first: int, stop: int) -> dict[str, np.ndarray]:
         return {name: column.read(first, stop) for name, column in self._columns.items()}
 
     def close(self) -> None:
         self._file.close()
-
-
-class _Blocks:
-    """Rows of a chunked dataset, read a block of whole chunks at a time; the newest is kept."""
-
-    def __init__(self, dataset: Any, block_rows: int) -> None:
-        self._dataset = dataset
-        self._rows = block_rows
-        self._number = -1
-        self._block = np.empty(0, dtype=np.uint8)
-
-    def read(self, first: int, stop: int) -> np.ndarray:
-        if not self._rows:
-            return np.asarray(self._dataset[first:stop])
-        found = np.empty((stop - first, *self._dataset.shape[1:]), self._dataset.dtype)
-        for number in range(first // self._rows, (stop - 1) // self._rows + 1):
-            start = number * self._rows
-            rows = self._fetch(number)[max(first - start, 0) : stop - start]
-            place = max(start - first, 0)
-            found[place : place + len(rows)] = rows
-        return found
-
-    def _fetch(self, number: int) -> np.ndarray:
-        if number != self._number:
-            start = number * self._rows
-            self._block = self._block[:0].copy()  # never two of them at a time
-            self._block = np.asarray(self._dataset[start : start + self._rows])
-            self._number = number
-        return self._block
 
 
 def _describe(path: Path) -> _Shard:
@@ -253,6 +221,7 @@ def _describe_open(path: Path, file: h5py.File) -> _Shard:
             f"A V-D4RL table holds {', '.join(REQUIRED)}."
         )
     _check_columns(path, columns)
+    images = Blocks(columns["observation"])
     steps = _step_types(path, columns["step_type"])
     starts = np.flatnonzero(steps == FIRST)
     return _Shard(
@@ -262,8 +231,8 @@ def _describe_open(path: Path, file: h5py.File) -> _Shard:
         starts=starts,
         cut=starts[(starts > 0) & (steps[starts - 1] != LAST)],
         finished=bool(len(steps) and steps[-1] == LAST),
-        block_rows=_block_rows(columns["observation"]),
-        row_bytes=math.prod(columns["observation"].shape[1:]),
+        block_rows=images.rows,
+        kept_bytes=kept_bytes([images]),
         float_steps=columns["step_type"].dtype.kind == "f",
     )
 
@@ -310,15 +279,6 @@ def _step_types(path: Path, column: h5py.Dataset) -> np.ndarray:
             "the next is not a first one. Rows are missing; download the file again."
         )
     return steps
-
-
-def _block_rows(table: h5py.Dataset) -> int:
-    """Return how many rows to decompress at once; 0 for reading exactly the rows asked for."""
-    if table.chunks is None:
-        return 0
-    row = int(math.prod(table.shape[1:])) * int(table.dtype.itemsize)
-    rows: int = min(int(table.chunks[0]), max(1, BLOCK_BYTES // row))
-    return rows
 
 
 def _require_same_rows(shards: Sequence[_Shard]) -> None:

@@ -11,14 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vrl_core.errors import VRLError, unknown_name
+from vrl_envs.settings import QUALITY_ALIASES, canonical_quality
 
 DATASET = "v-d4rl"
 """Name under which the dataset is registered."""
 ACTION_SIZES: Mapping[str, int] = {"walker_walk": 6, "cheetah_run": 6, "humanoid_walk": 21}
 """Tasks, and the numbers in an action of each."""
 QUALITIES = ("random", "mixed", "medium", "medium_expert", "expert")
-ALIASES: Mapping[str, str] = {"medium_replay": "mixed", "medexp": "medium_expert"}
-"""Other names of qualities: the folders' for `mixed`, the paper's for `medium_expert`."""
 SUITES = ("main", "distracting", "multitask")
 SIZES = ("64px", "84px")
 DIFFICULTIES = ("easy", "medium", "hard")
@@ -54,9 +53,9 @@ def task_name(name: str) -> str:
 
 def quality_name(name: str) -> str:
     """Return the quality of that name; the folders' and the paper's both do. Raises `VRLError`."""
-    plain = ALIASES.get(name.lower().replace("-", "_"), name.lower().replace("-", "_"))
+    plain = canonical_quality(name.lower())
     if plain not in QUALITIES:
-        raise unknown_name("V-D4RL quality", name, (*QUALITIES, *ALIASES))
+        raise unknown_name("V-D4RL quality", name, (*QUALITIES, *QUALITY_ALIASES))
     return plain
 
 
@@ -90,16 +89,15 @@ def labels_of(parts: Iterable[str], suite: str | None = None) -> Labels:
 
 def _task_and_quality(name: str) -> tuple[str | None, str | None]:
     """Split `walker_walk`, `medexp`, `cheetah_run_medium_expert` or `cheetah_medium_expert`."""
-    name = ALIASES.get(name, name)
-    if name in QUALITIES:
-        return None, name
+    if canonical_quality(name) in QUALITIES:
+        return None, canonical_quality(name)
     for task in ACTION_SIZES:
         if name == task:
             return task, None
         for prefix in (f"{task}_", f"{task.split('_')[0]}_"):
-            rest = name.removeprefix(prefix)
-            if rest != name and ALIASES.get(rest, rest) in QUALITIES:
-                return task, ALIASES.get(rest, rest)
+            rest = canonical_quality(name.removeprefix(prefix))
+            if name.startswith(prefix) and rest in QUALITIES:
+                return task, rest
     return None, None
 
 

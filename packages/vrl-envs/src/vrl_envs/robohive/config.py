@@ -12,6 +12,7 @@ from vrl_core.hooks import DatasetConfig, EnvironmentConfig
 from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.qualities import qualities_in
+from vrl_envs.releases import MUJOCO
 from vrl_envs.robohive.tasks import (
     PREFIX,
     PRESETS,
@@ -24,10 +25,10 @@ from vrl_envs.robohive.tasks import (
     without_prefix,
 )
 from vrl_envs.settings import (
-    QUALITY_ALIASES,
     Observation,
     Rendering,
     camera_names,
+    canonical_quality,
     check_at_least,
     check_choice,
     check_view,
@@ -174,8 +175,10 @@ class RoboHive(RoboHiveTask, EnvironmentConfig):
     def build(self) -> gymnasium.Env[Any, Any]:
         """Create the environment.
 
-        Raises `VRLError` when RoboHive or its assets are missing, or the task has no such camera.
+        Raises `VRLError` when RoboHive or its assets are missing, or the task has no such camera,
+        and for releases that do not run together.
         """
+        MUJOCO.require()
         from vrl_envs.robohive.environment import RoboHiveEnvironment
 
         return RoboHiveEnvironment(self)
@@ -208,7 +211,7 @@ class RoboHiveDataset(RoboHiveTask, DatasetConfig):
     `reference` draws as MuJoCo does unless told, twenty times more slowly."""
 
     def __post_init__(self) -> None:
-        quality = QUALITY_ALIASES.get(self.quality, self.quality)
+        quality = canonical_quality(self.quality)
         object.__setattr__(self, "quality", quality)
         if quality not in QUALITIES:
             raise unknown_name("behaviour quality of RoboHive", quality, QUALITIES)
@@ -245,14 +248,20 @@ class RoboHiveDataset(RoboHiveTask, DatasetConfig):
     def build(self) -> Dataset:
         """Return the episodes, each made when it is asked for.
 
-        Raises `VRLError` when RoboHive, its assets or the policy are missing.
+        Raises `VRLError` when RoboHive, its assets or the policy are missing, and for releases
+        that do not run together.
         """
+        MUJOCO.require()
         from vrl_envs.robohive.dataset import RoboHiveEpisodes
 
         return RoboHiveEpisodes(self)
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Return what the episodes depend on: the settings, the policy and the simulator."""
+        """Return what the episodes depend on: the settings, the policy and the simulator.
+
+        Raises `VRLError` as `build` does.
+        """
+        MUJOCO.require()
         from vrl_core.fingerprint import describe
         from vrl_envs.robohive.dataset import policy_files
         from vrl_envs.robohive.package import PACKAGES

@@ -30,6 +30,7 @@ from vrl_envs.robohive.config import RoboHiveDataset
 from vrl_envs.robohive.environment import RoboHiveEnvironment
 from vrl_envs.robohive.package import PACKAGES
 from vrl_envs.robohive.tasks import HANDS, state_task
+from vrl_envs.settings import require_folder
 
 DAPG_OBSERVATIONS: Mapping[str, tuple[str, ...]] = {
     "pen-v1": (
@@ -121,6 +122,7 @@ def policy_files(config: RoboHiveDataset) -> tuple[Path, ...]:
             "robohive.md), or collect --quality random."
         )
     folder = Path(config.behaviours).expanduser()
+    require_folder("behaviours", folder)
     for name in names:
         if (folder / name).is_file():
             return (folder / name,)
