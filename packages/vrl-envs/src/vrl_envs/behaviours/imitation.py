@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ from vrl_envs.settings import check_at_least
 SCREWS = ("screw_random", "screw_random_dynamics")
 TASKS = (*SCREWS, *LESSON_TASKS)
 """What can be taught in parts."""
+RECORDED = ("task", "rounds", "episodes", "updates", "batch_size", "learning_rate", "seed")
+"""Settings that a card tells."""
 ACTION_PRECISION = 0.1
 """How far off an action of the student may be, of [-1, 1], where that counts as much as a deviation
 that is wrong by a factor of e."""
@@ -231,10 +233,11 @@ def imitation_loss(
 
 def describe(config: Imitation, teacher: BehaviourPolicy, returns: list[float]) -> BehaviourCard:
     """Return the card of the student."""
-    settings: Mapping[str, Any] = asdict(config)
-    names = ("rounds", "episodes", "updates", "batch_size", "learning_rate", "seed")
+    told: dict[str, Any] = {name: getattr(config, name) for name in RECORDED}
     steps = 500 if config.task in LESSON_TASKS else DClaw().horizon
     parts = "gets up and one that walks" if config.task in LESSON_TASKS else "turns each way"
+    words = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in told.items())
+    sizes = " ".join(map(str, config.hidden_sizes))
     return BehaviourCard(
         task=config.task,
         quality=config.quality,
@@ -243,8 +246,9 @@ def describe(config: Imitation, teacher: BehaviourPolicy, returns: list[float]) 
         hidden_sizes=config.hidden_sizes,
         returns=Returns.of(returns),
         training_steps=config.rounds * config.episodes * steps,
-        training={"task": config.task} | {name: settings[name] for name in names},
-        command=f"python -m vrl_envs.behaviours.imitation --task {config.task}",
+        training=told,
+        command=f"python -m vrl_envs.behaviours.imitation {words} --hidden-sizes {sizes} "
+        "--teachers FOLDER FOLDER",
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         versions=versions(),
         note=f"Imitates an agent that {parts}.",
