@@ -23,10 +23,12 @@ def test_of_many_names_the_nearest_are_listed_and_the_command_that_lists_all():
 
 
 def test_a_name_that_is_a_whole_part_of_another_means_that_one():
-    names = ["door_open", "adroit_pen", "robohive:pen-v1", "pendulum", "open"]
+    names = ["door_open", "adroit_pen", "robohive:pen-v1", "pendulum", "close"]
     assert "Did you mean 'adroit_pen'?" in str(unknown_name("task", "pen", names))
     assert "Did you mean 'door_open'?" in str(unknown_name("task", "Door", names))
-    assert "Did you mean 'open'?" in str(unknown_name("task", "opne", names))
+    assert "Did you mean 'close'?" in str(unknown_name("task", "clsoe", names))
+    cameras = ["object_target", "oblique", "targeting"]
+    assert "Did you mean 'targeting'?" in str(unknown_name("camera", "target", cameras))
     assert "Did you mean" not in str(unknown_name("task", "", names))
     many = [*names, *(f"task_{number}" for number in range(40))]
     assert "45, such as adroit_pen, robohive:pen-v1, " in known_names(many, "pen")

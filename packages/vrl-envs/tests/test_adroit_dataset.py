@@ -172,8 +172,10 @@ def test_missing_experts_are_explained(tmp_path, experts):
         states(task="adroit_relocate", quality="medium").build()
     with pytest.raises(VRLError, match=r"no expert .*adroit_door\.npz; the folder holds adroit_pe"):
         states(task="adroit_door", quality="expert", behaviours=experts).build()
+    empty = tmp_path / "empty"
+    empty.mkdir()
     with pytest.raises(VRLError, match="the folder holds nothing"):
-        states(quality="expert", behaviours=str(tmp_path / "nowhere")).build()
+        states(quality="expert", behaviours=str(empty)).build()
 
 
 def test_experts_of_other_tasks_or_shapes_are_refused(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -26,6 +27,8 @@ LISTED_NAMES = 30
 """Names up to which an error lists all."""
 NEAREST_NAMES = 8
 """Names that it lists of more."""
+NEARLY = 0.75
+"""Likeness, from 0 to 1, from which a name is another one misspelt."""
 
 
 def unknown_name(
@@ -58,14 +61,11 @@ def known_names(names: Iterable[str], near: str = "", listed_by: str = "") -> st
 def nearest_names(name: str, known: Sequence[str], count: int, *, cutoff: float = 0.0) -> list[str]:
     """Return up to `count` of the known names, the nearest first.
 
-    First come those with the name as a whole part, as `adroit_pen` has `pen`; then those whose
-    likeness to it is at least `cutoff`, from 0 to 1.
+    First come those spelt nearly alike, then those with the name as a whole part, as `adroit_pen`
+    has `pen`, then those whose likeness to it is at least `cutoff`, from 0 to 1.
     """
     part = re.compile(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", re.IGNORECASE)
     having = [each for each in known if name and part.search(each)]
-    others = [each for each in known if each not in having]
-    nearest = difflib.get_close_matches(name, having, n=count, cutoff=0.0) if having else []
-    left = count - len(nearest)
-    return nearest + (
-        difflib.get_close_matches(name, others, n=left, cutoff=cutoff) if left else []
-    )
+    groups = ((known, NEARLY), (having, 0.0), (known, cutoff))
+    alike = [difflib.get_close_matches(name, each, count, least) for each, least in groups]
+    return list(dict.fromkeys(itertools.chain(*alike)))[:count]

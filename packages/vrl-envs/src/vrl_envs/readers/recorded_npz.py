@@ -96,7 +96,8 @@ def headers(path: Path) -> dict[str, Header]:
                 "numbers in their place, or leave them out, in an environment of your own:\n"
                 f"  import numpy\n  found = numpy.load({str(path)!r}, allow_pickle=True)\n"
                 f"  numpy.savez_compressed({path.stem + '-plain.npz'!r}, "
-                "**{name: found[name] for name in found.files if found[name].dtype != object})"
+                "**{name: found[name] for name in found.files if found[name].dtype != object})\n"
+                "Then take the new file in its place."
             )
     return found
 
