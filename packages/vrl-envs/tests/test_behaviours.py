@@ -192,6 +192,7 @@ def test_shipped_behaviours_are_small_and_have_fitting_cards():
         "humanoid_walk": ("expert", "medium", "medium_expert", "mixed"),
         "screw_fixed": ("expert", "medium", "medium_expert", "mixed"),
         "screw_random": ("expert", "medium", "medium_expert", "mixed"),
+        "screw_random_dynamics": ("expert", "medium", "medium_expert", "mixed"),
         "walker_walk": ("expert", "medium", "medium_expert", "mixed"),
     }
     for path in SHIPPED.glob("policies/*/*.safetensors"):

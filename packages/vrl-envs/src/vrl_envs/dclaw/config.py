@@ -33,22 +33,12 @@ Direction = Literal["either", "forward", "backward"]
 
 TASKS = ("screw_fixed", "screw_random", "screw_random_dynamics")
 """ROBEL's three variants of the screw task."""
-BEHAVIOUR_TASKS = ("screw_fixed", "screw_random")
-"""Those with behaviours of their own."""
 CAMERAS = ("oblique", "targeting", "object_target")
 QUALITIES = ("random", "mixed", "medium", "medium_expert", "expert")
 ROBEL_HORIZON = 80
 """Steps of an episode, 8 seconds."""
 DEFAULT_EPISODES = 200
 """Episodes of a behaviour; nothing tells how many LOMPO's data had."""
-
-
-def behaviour_task(task: str) -> str:
-    """Return the task whose behaviours collect this task's data.
-
-    The policies of `screw_random` act under random dynamics too, which they never met.
-    """
-    return "screw_fixed" if task == "screw_fixed" else "screw_random"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,11 +148,6 @@ class DClawDataset(DatasetConfig):
             raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))
         refuse_idle(self, {"behaviours": ("mixed", "medium", "expert")})
         self.environment()
-        if quality == "mixed" and self.task not in BEHAVIOUR_TASKS:
-            raise VRLError(
-                f"{self.task} has no 'mixed': no agent learnt in it, and actions chosen under "
-                f"other dynamics answer to nothing here. {' and '.join(BEHAVIOUR_TASKS)} have it."
-            )
         if self.episodes is not None:
             # One episode cannot be half of each.
             check_at_least("episodes", self.episodes, len(qualities_in(quality)))
@@ -196,7 +181,7 @@ class DClawDataset(DatasetConfig):
         from vrl_core.fingerprint import describe
         from vrl_envs.behaviours.shipped import behaviour_files
 
-        files = behaviour_files(behaviour_task(self.task), self.quality, self.behaviours)
+        files = behaviour_files(self.task, self.quality, self.behaviours)
         if self.assets is not None:
             from vrl_envs.dclaw.assets import model_files
 

@@ -22,7 +22,7 @@ from vrl_envs.collection import (
     run_episode,
     uniform_action,
 )
-from vrl_envs.dclaw.config import DEFAULT_EPISODES, DClawDataset, behaviour_task
+from vrl_envs.dclaw.config import DEFAULT_EPISODES, DClawDataset
 from vrl_envs.dclaw.environment import STATE_SIZE, DClawEnvironment
 from vrl_envs.qualities import qualities_in, quality_of
 from vrl_envs.releases import versions_of
@@ -81,7 +81,7 @@ class DClawEpisodes:
 
 def read_policy(config: DClawDataset, quality: str, action_size: int) -> BehaviourPolicy:
     """Read a behaviour and check that it fits the task. Raises `VRLError` when it does not."""
-    path = policy_path(behaviour_task(config.task), quality, config.behaviours)
+    path = policy_path(config.task, quality, config.behaviours)
     policy = BehaviourPolicy.read(path)
     require_fit(policy, path, config.task, STATE_SIZE, action_size)
     return policy
