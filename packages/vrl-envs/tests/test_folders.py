@@ -23,6 +23,8 @@ def test_a_missing_folder_of_behaviours_is_named(tmp_path, kind, quality):
     data = kind(quality=quality, behaviours=str(missing))
     with pytest.raises(VRLError, match=f"There is no folder {missing}, .*behaviours"):
         data.build()
+    with pytest.raises(VRLError, match=f"There is no folder {missing}, .*behaviours"):
+        data.fingerprint()  # of a cached store, which is looked for first
 
 
 def test_a_missing_folder_of_robohives_policies_is_named(tmp_path):

@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 
 from vrl_core.errors import VRLError
 from vrl_envs import releases
+from vrl_envs.behaviours.train import TrainBehaviour, train
 from vrl_envs.dclaw.config import DClaw, DClawDataset
 from vrl_envs.desk.config import Desk, DeskDataset
 from vrl_envs.dmc.config import DMC, DMCDataset
@@ -36,6 +37,13 @@ def test_pairs_that_do_not_run_together_are_refused(monkeypatch, kind, found, me
     monkeypatch.setattr(releases, "installed", {**THERE, **found}.get)
     with pytest.raises(VRLError, match=message):
         kind().build()
+
+
+def test_training_a_behaviour_asks_for_the_pair_too(monkeypatch, tmp_path):
+    monkeypatch.setattr(releases, "installed", {**THERE, "dm_control": "1.0.50"}.get)
+    with pytest.raises(VRLError, match=r"here are mujoco 3\.3\.0, dm_control 1\.0\.50"):
+        train(TrainBehaviour(output=tmp_path / "run", task="walker_walk"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("kind", ON_GYMNASIUM)

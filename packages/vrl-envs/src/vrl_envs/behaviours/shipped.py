@@ -14,6 +14,7 @@ from vrl_envs.dclaw.config import TASKS as DCLAW_TASKS
 from vrl_envs.gym_mujoco.config import TASKS as GYM_TASKS
 from vrl_envs.hiv.config import HIV_TASK
 from vrl_envs.qualities import qualities_in
+from vrl_envs.settings import require_folder
 
 STATE_TASKS = (*GYM_TASKS, HIV_TASK, *DCLAW_TASKS, *ADROIT_TASKS)
 LESSON_TASKS = ("humanoid_stand", "humanoid_walk", "humanoid_run")
@@ -74,6 +75,7 @@ def available(folder: str | Path | None = None) -> dict[str, tuple[str, ...]]:
 
 
 def _missing(task: str, quality: str, root: Path) -> VRLError:
+    require_folder("behaviours", root)
     known = available(root)
     nearest = difflib.get_close_matches(task, known, n=1, cutoff=0.5)
     listing = "; ".join(f"{name}: {', '.join(qualities)}" for name, qualities in known.items())

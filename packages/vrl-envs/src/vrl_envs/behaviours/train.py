@@ -15,6 +15,7 @@ import tyro
 from vrl_core.errors import VRLError, unknown_name
 from vrl_envs.behaviours.shipped import LESSON_TASKS, STATE_TASKS
 from vrl_envs.dmc.tasks import TASKS as DMC_TASKS
+from vrl_envs.releases import MUJOCO
 
 if TYPE_CHECKING:
     from vrl_envs.behaviours.online import OnlineRun
@@ -56,6 +57,7 @@ def train(arguments: TrainBehaviour) -> None:
     if arguments.keep is not None:
         print(f"Kept: {keep(arguments, *arguments.keep)}")
         return
+    MUJOCO.require()  # before anything imports either
     import torch
 
     torch.set_num_threads(1)  # these networks are too small to share
