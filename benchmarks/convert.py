@@ -3,10 +3,10 @@
     python benchmarks/convert.py [--formats lompo d4rl] [--episodes 8] [--size 64] [--rounds 3]
 
 Writes episodes of 501 rows into a temporary folder, reads all their arrays by the format's own
-library alone (`numpy.load`, h5py, pyarrow and Pillow, PyAV, safetensors, memory maps), does that
-and writes their bytes into one file, and converts them as `vrl data convert` does, with one worker:
-with checks, checksums, a journal and a manifest. Times are of the processor. No converter is faster
-than the second.
+library alone (`numpy.load`, h5py, pyarrow and Pillow, PyAV, safetensors, memory maps), reads them
+as VRL's episodes, does the first and writes their bytes into one file, and converts them as `vrl
+data convert` does, with one worker: with checks, checksums, a journal and a manifest. Times are of
+the processor. No converter is faster than the third.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from format_files import FORMATS, Format
 ROWS = 501
 MORE = 20
 """Times as many episodes of the formats whose rows are narrow, which are read in no time."""
-LOAD, WRITE, CONVERT = "load", "load, bytes written", "vrl data convert"
+LOAD, READ, WRITE, CONVERT = "load", "read", "load, bytes written", "vrl data convert"
 
 
 def main() -> None:
@@ -45,12 +45,13 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     table = Table()
-    for name in ("format", "rows/s", "ratio to load", "ratio to load and write"):
+    for name in ("format", "rows/s", "reading to load", "all to load", "all to load and write"):
         table.add_column(name, justify="right" if table.columns else "left")
     for name in options.formats:
         taken = measured(FORMATS[name], options)
         pace = options.episodes * (1 if FORMATS[name].images else MORE) * ROWS / taken[CONVERT]
-        ratios = [f"{taken[CONVERT] / taken[other]:.2f}" for other in (LOAD, WRITE)]
+        pairs = ((READ, LOAD), (CONVERT, LOAD), (CONVERT, WRITE))
+        ratios = [f"{taken[one] / taken[other]:.2f}" for one, other in pairs]
         print(name, f"{pace:,.0f}", *ratios, flush=True)
         table.add_row(name, f"{pace:,.0f}", *ratios)
     Console().print(table)
@@ -58,7 +59,7 @@ def main() -> None:
 
 def measured(each: Format, options: argparse.Namespace) -> dict[str, float]:
     """Return the median seconds of each way, of rounds in which they alternate."""
-    taken: dict[str, list[float]] = {name: [] for name in (LOAD, WRITE, CONVERT)}
+    taken: dict[str, list[float]] = {name: [] for name in (LOAD, READ, WRITE, CONVERT)}
     episodes = options.episodes * (1 if each.images else MORE)
     with tempfile.TemporaryDirectory() as root:
         files = Path(root) / "files"
@@ -66,6 +67,7 @@ def measured(each: Format, options: argparse.Namespace) -> dict[str, float]:
         seconds_of_converting(config, Path(root) / "warm")
         for round_ in range(options.rounds):
             taken[LOAD].append(seconds_of_loading(each, files, None))
+            taken[READ].append(seconds_of_reading(config))
             taken[WRITE].append(seconds_of_loading(each, files, Path(root) / "bytes"))
             store = Path(root) / f"store{round_}"
             taken[CONVERT].append(seconds_of_converting(config, store))
@@ -82,6 +84,15 @@ def seconds_of_loading(each: Format, files: Path, output: Path | None) -> float:
         with output.open("wb") as kept:
             for array in each.load(files):
                 kept.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return time.process_time() - start
+
+
+def seconds_of_reading(config: DatasetConfig) -> float:
+    """Return the processor time of opening a dataset and reading its episodes."""
+    start = time.process_time()
+    dataset = config.build()
+    for index in range(len(dataset)):
+        dataset[index]
     return time.process_time() - start
 
 
