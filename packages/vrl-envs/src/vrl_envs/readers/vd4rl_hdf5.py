@@ -84,11 +84,7 @@ class _Shard:
 
 
 class Hdf5Episodes:
-    """Reads episodes of `.hdf5` shards; finds where they begin once, when it is created.
-
-    Compressed chunks hold rows of several episodes. A block of whole chunks is decompressed at
-    once and kept, so that reading episodes in order decompresses nothing twice.
-    """
+    """Reads episodes of `.hdf5` shards; finds where they begin once, when it is created."""
 
     def __init__(
         self, files: Sequence[Path], *, proprioception: bool, skip_damaged: bool = False
