@@ -75,6 +75,12 @@ def damaged_tensors(folder: Path) -> Path:
     return path
 
 
+def damaged_parquet(folder: Path) -> Path:
+    path = folder / "train-00000.parquet"
+    path.write_bytes(b"PAR1" + bytes(40))
+    return path
+
+
 def damaged_info(folder: Path) -> Path:
     path = write_v3(folder) / "meta/info.json"
     path.write_text("")
@@ -90,7 +96,15 @@ def damaged_metadata(folder: Path) -> Path:
 
 @pytest.mark.parametrize(
     "write",
-    [damaged_d4rl, damaged_table, damaged_npz, damaged_tensors, damaged_info, damaged_metadata],
+    [
+        damaged_d4rl,
+        damaged_table,
+        damaged_npz,
+        damaged_tensors,
+        damaged_parquet,
+        damaged_info,
+        damaged_metadata,
+    ],
 )
 @pytest.mark.parametrize("whole_folder", [False, True])
 def test_a_damaged_file_is_named(tmp_path, write, whole_folder):
@@ -135,6 +149,24 @@ def test_pickles_are_refused_with_a_way_out(tmp_path, suffix):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("name", ["buffer", "buffer.data"])
+def test_a_pickle_is_known_by_its_content(tmp_path, name):
+    """Any other file of that name is not called one."""
+    file = tmp_path / name
+    file.write_bytes(b"\x80\x02" + PICKLE)
+    for path in (tmp_path, file):
+        said = refusal(path)
+        assert f"1 pickles, such as {name}" in said
+    [*_, lines] = said.partition(":\n")
+    exec("\n".join(line.removeprefix("  ") for line in lines.splitlines()), {})
+    with np.load(tmp_path / "buffer.npz") as found:
+        assert found.files == ["action"]
+    for content in (b"", b"\x80", b"\x80\x04 no end", b"text."):
+        file.write_bytes(content)
+        assert "is of no format known here" in refusal(file)
+        assert "Loading a pickle" not in refusal(file)
+
+
 def test_the_lines_that_turn_pickles_into_arrays_do(tmp_path):
     (tmp_path / "a.pkl").write_bytes(PICKLE)
     np.save(tmp_path / "b.npy", np.array({"action": [0.5], "info": {}}), allow_pickle=True)
@@ -171,6 +203,14 @@ def test_a_folder_above_several_datasets_lists_them(tmp_path):
     assert f"Give the path of one: vrl data convert {first} STORE\n" in said
     assert f"{tmp_path}/a/mine.hdf5 cannot be read" in said
     assert f"convert '{second}' STORE" in refusal(tmp_path / "b c")
+
+
+@pytest.mark.parametrize("write", [write_images, write_v3])
+def test_a_part_of_a_dataset_is_told_the_folder_to_give(tmp_path, write):
+    folder = write(tmp_path / "door-v0")
+    for part in (folder / "data", folder / "meta/info.json", *(folder / "data").rglob("*.hdf5")):
+        if part.exists():
+            assert f"It is a part of the dataset {folder}. Give that folder." in refusal(part)
 
 
 def test_data_of_no_format_is_not_called_damaged(tmp_path):
