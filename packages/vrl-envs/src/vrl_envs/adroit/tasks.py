@@ -103,7 +103,9 @@ _MEDIUM_NOISE = {
     "adroit_hammer": 0.3,
     "adroit_relocate": 0.15,
 }
-PEN = "adroit_pen"
+PEN, HAMMER, BALL = "adroit_pen", "adroit_hammer", "adroit_relocate"
+DEMONSTRATED = (HAMMER, BALL)
+"""Tasks that a script can act out (`demonstrators`)."""
 DOOR_PALM = slice(29, 32)
 """Where the door's observation has the palm's position in metres."""
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,9 @@ class OnlineTraining:
     """Show the agent observations of running mean 0 and deviation 1."""
     symmetric: bool = False
     """Draw transitions mirrored and turned, too, where the environment has such a symmetry."""
+    demonstrations: int = 0
+    """Episodes of the task's demonstrator, if any: half of each batch is drawn from them (Ball et
+    al., 2023, "Efficient Online Reinforcement Learning with Offline Data"). The replay has none."""
     start_from: str = ""
     """Folder of a finished run whose networks this one starts with, if any."""
     agent: SoftActorCriticConfig = field(default_factory=SoftActorCriticConfig)
@@ -139,24 +142,48 @@ class OnlineRun:
         environment: EnvironmentConfig = config.environment
         self.environment = environment.build()
         self.judge = self.environment if config.judged_on is None else config.judged_on.build()
-        sizes = (
+        self.sizes = (
             int(np.prod(self.environment.observation_space.shape or ())),
             int(np.prod(self.environment.action_space.shape or ())),
         )
-        self.agent = SoftActorCritic(config.agent, *sizes)
-        room = config.steps + longest_episode(config.environment)
-        self.replay = TransitionReplay(room, *sizes, reward_scale=config.reward_scale)
-        self.scale = ObservationScale(sizes[0]) if config.normalise else None
+        self.agent = SoftActorCritic(config.agent, *self.sizes)
+        self.replay = self.room_for(config.steps + longest_episode(config.environment))
+        self.scale = ObservationScale(self.sizes[0]) if config.normalise else None
         self.symmetry = symmetry_of(self.environment) if config.symmetric else None
         self.rng = np.random.default_rng(config.seed)
         self.updates, self.evaluated = 0, 0
+        self.shown = self.watch() if config.demonstrations else None
         (folder / "steps").mkdir(parents=True, exist_ok=True)
         record_settings(config, folder)
         if (folder / "resume.safetensors").exists():
             self.load()
-        elif config.start_from:
-            self.start_from(Path(config.start_from))
+        else:
+            self.prepare()
         forget_after(self.replay.steps, folder)
+
+    def room_for(self, steps: int) -> TransitionReplay:
+        """Return an empty replay of a capacity."""
+        return TransitionReplay(steps, *self.sizes, reward_scale=self.config.reward_scale)
+
+    def watch(self) -> TransitionReplay:
+        """Have the task demonstrated. Raises `VRLError` for one that nobody demonstrates."""
+        from vrl_envs.adroit.demonstrators import demonstrator  # needs the simulator
+
+        teacher = demonstrator(self.environment)
+        shown = self.room_for(self.config.demonstrations * longest_episode(self.config.environment))
+        for index in range(self.config.demonstrations):
+            teacher.begin()
+            seed = episode_seed(self.config.seed, index)
+            shown.add(self.play(seed, lambda _: teacher.action()))
+        return shown
+
+    def prepare(self) -> None:
+        """Begin a run that has none to go on with."""
+        if self.config.start_from:
+            self.start_from(Path(self.config.start_from))
+        if self.scale is not None and self.shown is not None:
+            for episode in self.shown.episodes:
+                self.scale.add(episode.observations)
 
     def start_from(self, folder: Path) -> None:
         """Take over another run's networks and scale. Raises `VRLError` when it has saved none."""
@@ -177,17 +204,21 @@ class OnlineRun:
             state = self.scale(state)
         return self.agent.actor.act(state, stochastic=True)[0].numpy()
 
-    def play(self, seed: int, *, uniform: bool, judged: bool = False) -> StateReplay:
-        """Play the episode of a seed with the stochastic policy, or uniform actions."""
+    def act_uniformly(self, _observation: np.ndarray) -> np.ndarray:
+        """Draw an action without looking."""
+        return self.rng.uniform(-1, 1, self.sizes[1])
+
+    def play(
+        self, seed: int, act: Callable[[np.ndarray], np.ndarray], *, judged: bool = False
+    ) -> StateReplay:
+        """Play the episode of a seed; `act` answers observations with actions."""
         environment = self.judge if judged else self.environment
         observation, _ = environment.reset(seed=seed)
         observations, actions, rewards, velocities = [observation], [], [], []
         terminated = truncated = False
-        size = self.replay.actions.shape[1]
         while not (terminated or truncated):
-            action = self.rng.uniform(-1, 1, size) if uniform else self.act(observation)
             # Halves hold executed actions exactly, so that a shipped replay is no more than them.
-            actions.append(action.astype(np.float16).astype(np.float32))
+            actions.append(act(observation).astype(np.float16).astype(np.float32))
             observation, reward, terminated, truncated, info = environment.step(actions[-1])
             observations.append(observation)
             rewards.append(reward)
@@ -205,7 +236,7 @@ class OnlineRun:
         """Add one episode to the replay and return its return."""
         uniform = self.replay.steps < self.config.random_steps and not self.config.start_from
         seed = episode_seed(self.config.seed, len(self.replay.episodes))
-        episode = self.play(seed, uniform=uniform)
+        episode = self.play(seed, self.act_uniformly if uniform else self.act)
         self.replay.add(episode)
         if self.scale is not None:
             self.scale.add(episode.observations)
@@ -217,7 +248,7 @@ class OnlineRun:
             return {}
         config, metrics = self.config, {}
         for _ in range(round(len(self.replay.episodes[-1].actions) * config.updates_per_step)):
-            batch = self.replay.batch(self.rng, config.batch_size, config.agent.discount)
+            batch = self.batch()
             if self.symmetry is not None:
                 batch = self.symmetry(batch, self.rng)
             if self.scale is not None:
@@ -230,10 +261,20 @@ class OnlineRun:
             self.updates += 1
         return {name: float(value) for name, value in metrics.items()}
 
+    def batch(self) -> StateBatch:
+        """Draw transitions of the agent's own, and as many of those shown to it if any were."""
+        size, discount = self.config.batch_size, self.config.agent.discount
+        if self.shown is None:
+            return self.replay.batch(self.rng, size, discount)
+        own = self.replay.batch(self.rng, size - size // 2, discount)
+        shown = self.shown.batch(self.rng, size // 2, discount)
+        pairs = ((getattr(own, each.name), getattr(shown, each.name)) for each in fields(own))
+        return StateBatch(*(torch.cat(pair) for pair in pairs))
+
     def evaluate(self) -> list[float]:
         """Returns of the stochastic policy on fixed evaluation seeds."""
         return [
-            float(self.play(seed, uniform=False, judged=True).rewards.sum(dtype=np.float64))
+            float(self.play(seed, self.act, judged=True).rewards.sum(dtype=np.float64))
             for seed in range(self.config.evaluation_episodes)
         ]
 

@@ -25,14 +25,15 @@ LEAST = {
     "batch_size": 1,
     "evaluate_every": 1,
     "evaluation_episodes": 1,
+    "demonstrations": 0,
 }
-"""Smallest numbers that the settings of a training can have."""
+"""Smallest numbers that the settings of a training can have, where it has them."""
 
 
 def check_training(config: OnlineTraining | BehaviourTraining) -> None:
     """Raise `VRLError` for numbers of which no training comes."""
     for name, least in LEAST.items():
-        check_at_least(name, getattr(config, name), least)
+        check_at_least(name, getattr(config, name, least), least)
 
 
 def record_settings(config: OnlineTraining | BehaviourTraining, folder: Path) -> None:
