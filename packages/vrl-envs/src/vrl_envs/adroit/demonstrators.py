@@ -97,8 +97,8 @@ class Demonstrator(ABC):
         joints, speeds = self.data.qpos[:count], self.data.qvel[:count]
         damping = np.maximum(2 * inertia * frequency - JOINT_DAMPING, 0)
         force = inertia * frequency**2 * (wanted - joints) - damping * speeds
-        controls: np.ndarray = force + self.data.qfrc_bias[:count] + STIFFNESS * joints
-        return controls / FORCE
+        force += self.data.qfrc_bias[:count] + STIFFNESS * joints
+        return np.asarray(force / FORCE)
 
 
 class BallDemonstrator(Demonstrator):
@@ -192,7 +192,7 @@ class BallDemonstrator(Demonstrator):
             if not (beyond & (ease > 0)).any():
                 break
             ease[beyond] = 0
-        wanted = np.clip(joints + change, lowest, highest)
+        wanted: np.ndarray = np.clip(joints + change, lowest, highest)
         wanted[4:] = 0
         return wanted
 
