@@ -131,8 +131,9 @@ def test_bad_files_are_explained(path):
     with pytest.raises(VRLError, match="different lengths"):
         D4RL(path=str(path)).build()
     write_tables(path, following=True, actions=np.full((ROWS, 6), 3.0))
-    with pytest.raises(VRLError, match="actions of size 3"):
+    with pytest.raises(VRLError, match=r"actions of size 3.*--dataset\.clip-actions"):
         D4RL(path=str(path)).build()[0]
+    assert (D4RL(path=str(path), clip_actions=True).build()[0].actions == 1).all()
     unnamed = write_tables(path.with_name("mine.hdf5"), following=True)
     with pytest.raises(VRLError, match="does not tell the task"):
         D4RL(path=str(unnamed)).build()
@@ -255,3 +256,9 @@ def test_a_process_keeps_a_block_of_chunks_and_reads_its_neighbours(path, monkey
         [8, 8.5],
     ]
     assert rows == [(0, 4), (4, 8), (8, 9)]
+
+
+def test_a_path_in_the_users_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_tables(tmp_path / "halfcheetah_medium-v2.hdf5", following=True)
+    assert len(D4RL(path="~/halfcheetah_medium-v2.hdf5").build()) == 3

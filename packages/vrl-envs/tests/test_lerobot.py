@@ -4,14 +4,28 @@ import json
 import shutil
 import subprocess
 import sys
+import wave
 
+import av
+import av.error
 import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 
 import vrl_envs.plugin
-from tiny_lerobot import LENGTHS, SIZE, TASKS, TOP, WRIST, write_info, write_v2, write_v3
+from tiny_lerobot import (
+    FPS,
+    LENGTHS,
+    SIZE,
+    TASKS,
+    TOP,
+    WRIST,
+    write_info,
+    write_v2,
+    write_v3,
+    write_video,
+)
 from vrl_core.commands.data_sources import _recognised
 from vrl_core.episodes import FieldSpec
 from vrl_core.errors import DamagedDataError, VRLError
@@ -20,7 +34,9 @@ from vrl_core.registry import Registry
 from vrl_core.testing import check_dataset
 from vrl_envs.readers.damage import IncompleteDataWarning
 from vrl_envs.readers.lerobot_config import LeRobot
+from vrl_envs.readers.lerobot_frames import video_frames
 
+TEXT = {"dtype": "string", "shape": [1], "names": None}
 WRITERS = {"v3.0": write_v3, "v2.1": write_v2}
 
 
@@ -86,7 +102,7 @@ def test_cameras_are_chosen_and_stretched(tmp_path):
 def test_depth_maps_are_left_out(tmp_path):
     depth = {"dtype": "video", "shape": [8, 8, 1], "info": {"video.is_depth_map": True}}
     path = str(write_v3(tmp_path / "push", **{"observation.images.depth": depth}))
-    with pytest.warns(IncompleteDataWarning, match=r"depth maps are not read: .*depth"):
+    with pytest.warns(IncompleteDataWarning, match="not observation.images.depth"):
         dataset = LeRobot(path=path).build()
     assert "image_depth" not in dataset.spec.observations
 
@@ -116,6 +132,90 @@ def test_without_success_done_is_the_end_unless_truncated(tmp_path):
         parquet.write_table(table.append_column("next.truncated", table["next.done"]), path)
     cut = LeRobot(path=str(folder)).build()[0]
     assert (len(cut), cut.terminations.any(), cut.truncations[-1]) == (3, False, True)
+
+
+def test_done_alone_is_what_one_says_it_is(tmp_path):
+    path = str(write_v3(tmp_path / "push", **{"next.success": None}))
+    with pytest.warns(IncompleteDataWarning, match=r"taken for terminations.*--dataset\.done"):
+        assert LeRobot(path=path).build()[0].terminations[-1]
+    with pytest.warns(IncompleteDataWarning, match="taken for ends by a time limit"):
+        episode = LeRobot(path=path, done="truncated").build()[0]
+    assert (len(episode), episode.terminations.any(), episode.truncations[-1]) == (3, False, True)
+
+
+def test_every_observed_number_is_read_and_no_name_stands_for_two(tmp_path):
+    number = {"dtype": "float32", "shape": [], "names": None}
+    matrix = {"dtype": "float32", "shape": [2, 3], "names": None}
+    more = {"observation.effort": number, "observation.inertia": matrix}
+    folder = write_v3(tmp_path / "push", **more, **{"observation.note": TEXT})
+    for path in (folder / "data").rglob("*.parquet"):
+        table = parquet.read_table(path)
+        rows = np.arange(len(table), dtype=np.float32)
+        matrices = (rows[:, None, None] + np.arange(6).reshape(2, 3)).tolist()
+        table = table.append_column("observation.effort", pyarrow.array(rows))
+        parquet.write_table(table.append_column("observation.inertia", [matrices]), path)
+    with pytest.warns(IncompleteDataWarning, match=r"not observation\.note"):
+        seen = LeRobot(path=str(folder)).build()[0].observations
+    assert seen["effort"].tolist() == [[0], [1], [2], [3]]
+    assert seen["inertia"][1].tolist() == [1, 2, 3, 4, 5, 6]
+    same = {"observation.state.left": number, "observation.state_left": number}
+    with pytest.raises(VRLError, match=r"'observation\.state\.left' and .* field 'state_left'"):
+        LeRobot(path=str(write_v3(tmp_path / "same", **same))).build()
+
+
+@pytest.mark.parametrize("write", [write_v2, write_v3])
+def test_files_behind_links_are_read_and_paths_that_lead_out_are_not(tmp_path, write):
+    """As the hub's cache keeps them: every file is a link to one in another folder."""
+    folder, blobs = write(tmp_path / "push"), tmp_path / "blobs"
+    blobs.mkdir()
+    for number, path in enumerate([each for each in folder.rglob("*") if each.is_file()]):
+        path.rename(blobs / str(number))
+        path.symlink_to(blobs / str(number))
+    assert len(LeRobot(path=str(folder)).build()[2]) == 4
+    info = folder / "meta/info.json"
+    for template in ("../push/data/x.parquet", "/data/x.parquet"):
+        changed = json.loads(info.read_text()) | {"data_path": template}
+        info.write_text(json.dumps(changed))
+        with pytest.raises(VRLError, match="which leads out of the folder"):
+            LeRobot(path=str(folder)).build()[0]
+
+
+def test_frames_that_the_decoder_makes_up_are_damage(tmp_path):
+    """It fills in what it cannot decode, and only marks those frames."""
+    path = tmp_path / "video.mp4"
+    noise = np.random.default_rng(0)
+    frames = [noise.integers(0, 256, (SIZE, SIZE, 3), np.uint8) for _ in range(8)]
+    write_video(path, frames, codec="libx264")
+    times, content = [row / FPS for row in range(8)], path.read_bytes()
+    assert len(list(video_frames(path, times, fps=FPS, size=None))) == 8
+    start, end = content.index(b"mdat") + 4, content.index(b"moov")
+    marked = 0
+    for seed in range(40):
+        changed, rng = bytearray(content), np.random.default_rng(seed)
+        for place in rng.integers(start, end, 4):
+            changed[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(changed)
+        try:
+            with av.open(str(path)) as container:
+                made_up = any(frame.is_corrupt for frame in container.decode(video=0))
+        except av.error.FFmpegError:
+            continue
+        if made_up:
+            marked += 1
+            with pytest.raises(DamagedDataError, match=r"cannot be decoded|has no frame"):
+                list(video_frames(path, times, fps=FPS, size=None))
+    assert marked > 3
+
+
+def test_a_video_without_pictures_is_damage(tmp_path):
+    path = tmp_path / "video.mp4"
+    with wave.open(str(path), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(800))
+    with pytest.raises(
+        DamagedDataError, match=r"video\.mp4 cannot be read: it has no video stream"
+    ):
+        list(video_frames(path, [0.0], fps=FPS, size=None))
 
 
 def test_demonstrations_without_rewards_must_be_given_some(tmp_path):

@@ -98,8 +98,9 @@ def test_flags_may_be_longer_than_the_data_and_columns_not_shorter(tmp_path):
 
 def test_actions_outside_the_box_are_refused(tmp_path):
     write_lompo(tmp_path, action=np.full((STEPS + 1, 6), 1.5, np.float32))
-    with pytest.raises(VRLError, match=r"actions of size 1\.5"):
+    with pytest.raises(VRLError, match=r"actions of size 1\.5.*--dataset\.clip-actions"):
         LOMPO(path=str(tmp_path)).build()[0]
+    assert (LOMPO(path=str(tmp_path), clip_actions=True).build()[0].actions == 1).all()
 
 
 def test_damaged_files_are_named_and_left_out_on_request(tmp_path):

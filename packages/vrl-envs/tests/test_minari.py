@@ -11,6 +11,7 @@ from vrl_core.commands.data_sources import _recognised
 from vrl_core.config import from_data
 from vrl_core.episodes import DataSpec, FieldSpec
 from vrl_core.errors import VRLError
+from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.store_manifest import spec_to_data
 from vrl_core.testing import check_dataset
@@ -119,6 +120,52 @@ def test_actions_are_scaled_into_the_unit_box(tmp_path):
     assert Minari(path=str(folder)).build()[0].actions == pytest.approx(np.zeros((3, 6)))
 
 
+@pytest.mark.parametrize("bound", [0.2, np.inf])
+def test_actions_beyond_their_bounds_are_clipped_on_request(tmp_path, bound):
+    space = json.dumps(box((6,), -bound, bound))
+    config = Minari(path=str(write_minari(tmp_path, action_space=space)), clip_actions=True)
+    assert (config.build()[0].actions == min(1, 0.5 / min(bound, 1))).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "known"),
+    [({"render_mode": "rgb_array", "width": 64}, True), ({"ctrl_cost_weight": 0.2}, False)],
+)
+def test_an_environments_pictures_are_not_its_task(tmp_path, arguments, known):
+    env_spec = json.dumps({"id": "HalfCheetah-v5", "kwargs": arguments})
+    spec = Minari(path=str(write_minari(tmp_path, env_spec=env_spec))).build().spec
+    assert (spec.environment is not None) == known
+
+
+def test_kitchens_keys_have_spaces(tmp_path):
+    goals = {"light switch": box((2,), -9, 9, "float64"), "kettle": box((7,), -9, 9, "float64")}
+    space = {"achieved_goal": {"type": "Dict", "subspaces": goals}}
+
+    def parts(rows):
+        return {
+            f"achieved_goal/{name}": np.repeat(rows[:, None], goal["shape"][0], 1)
+            for name, goal in goals.items()
+        }
+
+    folder = write_minari(
+        tmp_path,
+        observations=parts,
+        observation_space=json.dumps({"type": "Dict", "subspaces": space}),
+    )
+    store = write_store(Minari(path=str(folder)), tmp_path / "store", workers=1)
+    assert set(store.spec.observations) == {"achieved_goal_light_switch", "achieved_goal_kettle"}
+    np.testing.assert_array_equal(
+        store[1].observations["achieved_goal_light_switch"][:, 0], [10, 11, 12]
+    )
+    goals["light_switch"] = goals["light switch"]
+    metadata = folder / "data/metadata.json"
+    changed = json.loads(metadata.read_text())
+    changed["observation_space"] = json.dumps({"type": "Dict", "subspaces": space})
+    metadata.write_text(json.dumps(changed))
+    with pytest.raises(VRLError, match="'achieved_goal/light switch' and 'achieved_goal/light_sw"):
+        Minari(path=str(folder)).build()
+
+
 def test_what_vrl_exported_keeps_its_description(tmp_path):
     spec = DataSpec(
         task="hiv", observations={"state": FieldSpec((17,), "float32")}, action_size=6, seed=4
@@ -133,7 +180,7 @@ def test_what_vrl_exported_keeps_its_description(tmp_path):
         ({"data_format": "zarr"}, "stored as 'zarr'"),
         ({"action_space": json.dumps({"type": "Discrete", "n": 4})}, "are Discrete"),
         ({"action_space": json.dumps(box((6,), -1.0, float("inf")))}, "have no bounds"),
-        ({"action_space": json.dumps(box((6,), -0.2, 0.2))}, "actions of size 2.5"),
+        ({"action_space": json.dumps(box((6,), -0.2, 0.2))}, "actions of size 2.5.*clip-actions"),
         ({"action_space": "{"}, "no Minari dataset that can be read"),
         ({"spare_row": 1}, "one observation more than actions"),
     ],

@@ -16,7 +16,7 @@ from vrl_envs.behaviours.action_replay import (
     write_action_replay,
 )
 from vrl_envs.behaviours.card import read_card
-from vrl_envs.behaviours.online import OnlineRun, OnlineTraining, TransitionReplay, keep_policy
+from vrl_envs.behaviours.online import OnlineRun, OnlineTraining, keep_policy
 from vrl_envs.behaviours.presets import online_preset
 from vrl_envs.behaviours.simulated_replay import SimulatedReplay
 from vrl_envs.behaviours.state_replay import (
@@ -26,6 +26,7 @@ from vrl_envs.behaviours.state_replay import (
 )
 from vrl_envs.behaviours.state_shipping import ship_state_policy, ship_state_replay
 from vrl_envs.behaviours.train import TrainBehaviour, train
+from vrl_envs.behaviours.transition_replay import TransitionReplay
 from vrl_envs.gym_mujoco.config import GymMuJoCo, GymMuJoCoDataset
 from vrl_envs.hiv.config import HIV, HIVDataset
 

@@ -4,6 +4,7 @@ import pytest
 
 from tiny_vd4rl import table, write_hdf5
 from vrl_core.errors import VRLError
+from vrl_envs.readers import hdf5_blocks
 from vrl_envs.readers.vd4rl_files import natural_order
 from vrl_envs.readers.vd4rl_hdf5 import Hdf5Episodes
 
@@ -229,3 +230,29 @@ def test_uncompressed_tables_are_read_row_by_row(tmp_path):
     reader = read(path)
     assert reader.episodes_per_read == 1
     assert_aligned(reader[1], number=1)
+
+
+@pytest.mark.parametrize("room", [None, 100])
+def test_a_chunk_too_large_for_a_block_beside_it_is_kept_once(tmp_path, monkeypatch, room):
+    """Then HDF5 has it, and pieces are copied out of it; rows are the same."""
+    rows = np.arange(60, dtype=np.uint8).reshape(20, 3)
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        file.create_dataset("rows", data=rows, chunks=(20, 3), compression="gzip")
+    if room:
+        monkeypatch.setattr(hdf5_blocks, "ROOM", room)
+        monkeypatch.setattr(hdf5_blocks, "PIECE_BYTES", 12)
+    with h5py.File(tmp_path / "a.hdf5") as file:
+        blocks = hdf5_blocks.Blocks(file, "rows")
+        assert (blocks.chunk_bytes, blocks.block_bytes) == (60, 12 if room else 60)
+        for first, stop in ((0, 3), (3, 11), (10, 20), (1, 2)):
+            np.testing.assert_array_equal(blocks.read(first, stop), rows[first:stop])
+
+
+def test_actions_beyond_the_box_are_clipped_on_request(tmp_path):
+    columns = table([4])
+    columns["action"] = columns["action"] + 2
+    path = write_hdf5(tmp_path / "data.hdf5", columns)
+    with pytest.raises(VRLError, match=rf"{path.name} has actions of size 2.*--dataset.clip-act"):
+        read(path)[0]
+    clipped = Hdf5Episodes([path], proprioception=False, clip_actions=True)
+    assert (clipped[0].actions == 1).all()

@@ -70,14 +70,14 @@ def rows_of(episode: int, length: int, columns: dict[str, Any], kind: str) -> di
     return {name: value for name, value in values.items() if name in columns}
 
 
-def write_video(path: Path, frames: list[np.ndarray]) -> None:
-    """Write frames without loss, several between key frames."""
+def write_video(path: Path, frames: list[np.ndarray], codec: str = "libx264rgb") -> None:
+    """Write frames without loss unless by another codec, several between key frames."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264rgb", rate=FPS)
+        stream = container.add_stream(codec, rate=FPS)
         stream.width = stream.height = SIZE
-        stream.pix_fmt = "rgb24"
-        stream.options = {"qp": "0", "g": "3", "bf": "0"}
+        stream.pix_fmt = "rgb24" if codec == "libx264rgb" else "yuv420p"
+        stream.options = {"qp": "0" if codec == "libx264rgb" else "20", "g": "3", "bf": "0"}
         for image in frames:
             for packet in stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
                 container.mux(packet)

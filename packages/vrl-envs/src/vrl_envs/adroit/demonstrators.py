@@ -98,7 +98,8 @@ class Demonstrator(ABC):
         damping = np.maximum(2 * inertia * frequency - JOINT_DAMPING, 0)
         force = inertia * frequency**2 * (wanted - joints) - damping * speeds
         force += self.data.qfrc_bias[:count] + STIFFNESS * joints
-        return np.asarray(force / FORCE)
+        controls: np.ndarray = force / FORCE
+        return controls
 
 
 class BallDemonstrator(Demonstrator):

@@ -38,7 +38,9 @@ from vrl_envs.behaviours.state_replay import (
     read_state_replay,
     write_state_replay,
 )
+from vrl_envs.behaviours.taught_agent import TaughtSoftActorCritic
 from vrl_envs.behaviours.training import optimiser_tensors, part, restore_optimisers, saved_state
+from vrl_envs.behaviours.transition_replay import TransitionReplay
 from vrl_envs.dclaw.config import DClaw
 from vrl_envs.gym_mujoco.config import GymMuJoCo
 from vrl_envs.hiv.config import HIV
@@ -80,6 +82,9 @@ class OnlineTraining:
     demonstrations: int = 0
     """Episodes of the task's demonstrator, if any: half of each batch is drawn from them (Ball et
     al., 2023, "Efficient Online Reinforcement Learning with Offline Data"). The replay has none."""
+    imitation_weight: float = 0.0
+    """How much the policy imitates the demonstrations that it values above itself
+    (`TaughtSoftActorCritic`)."""
     start_from: str = ""
     """Folder of a finished run whose networks this one starts with, if any."""
     agent: SoftActorCriticConfig = field(default_factory=SoftActorCriticConfig)
@@ -88,44 +93,6 @@ class OnlineTraining:
     def __post_init__(self) -> None:
         """Refuse numbers of which no training comes; raises `VRLError`."""
         check_training(self)
-
-
-class TransitionReplay:
-    """All episodes so far, in arrays of a fixed capacity, with transitions drawn uniformly."""
-
-    def __init__(
-        self, steps: int, observation: int, action: int, *, reward_scale: float = 1.0
-    ) -> None:
-        self.observations = np.zeros((steps, observation), np.float32)
-        self.next_observations = np.zeros((steps, observation), np.float32)
-        self.actions = np.zeros((steps, action), np.float32)
-        self.rewards = np.zeros(steps, np.float32)
-        self.terminations = np.zeros(steps, bool)
-        self.episodes: list[StateReplay] = []
-        self.reward_scale, self.steps = reward_scale, 0
-
-    def add(self, episode: StateReplay) -> None:
-        """Append one episode."""
-        rows = slice(self.steps, self.steps + len(episode.actions))
-        self.observations[rows] = episode.observations[:-1]
-        self.next_observations[rows] = episode.observations[1:]
-        self.actions[rows] = episode.actions
-        self.rewards[rows] = self.reward_scale * episode.rewards
-        self.terminations[rows.stop - 1] = episode.terminated[0]
-        self.episodes.append(episode)
-        self.steps = rows.stop
-
-    def batch(self, rng: np.random.Generator, size: int, discount: float) -> StateBatch:
-        """Draw transitions; those that end an episode by its time limit bootstrap."""
-        rows = rng.integers(self.steps, size=size)
-        discounts = np.where(self.terminations[rows], 0.0, discount).astype(np.float32)
-        return StateBatch(
-            torch.from_numpy(self.observations[rows]),
-            torch.from_numpy(self.actions[rows]),
-            torch.from_numpy(self.rewards[rows]),
-            torch.from_numpy(discounts),
-            torch.from_numpy(self.next_observations[rows]),
-        )
 
 
 class OnlineRun:
@@ -146,7 +113,7 @@ class OnlineRun:
             int(np.prod(self.environment.observation_space.shape or ())),
             int(np.prod(self.environment.action_space.shape or ())),
         )
-        self.agent = SoftActorCritic(config.agent, *self.sizes)
+        self.agent = agent_of(config, self.sizes)
         self.replay = self.room_for(config.steps + longest_episode(config.environment))
         self.scale = ObservationScale(self.sizes[0]) if config.normalise else None
         self.symmetry = symmetry_of(self.environment) if config.symmetric else None
@@ -358,6 +325,13 @@ class OnlineRun:
             self.save_policy()
             record["evaluation"] = self.evaluate()
         return record
+
+
+def agent_of(config: OnlineTraining, sizes: tuple[int, int]) -> SoftActorCritic:
+    """Return a new agent for observations and actions of these sizes."""
+    if not config.imitation_weight:
+        return SoftActorCritic(config.agent, *sizes)
+    return TaughtSoftActorCritic(config.agent, *sizes, imitation_weight=config.imitation_weight)
 
 
 def symmetry_of(environment: Any) -> HumanoidSymmetry:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from vrl_core.errors import unknown_name
 from vrl_core.soft_actor_critic import SoftActorCriticConfig
 from vrl_envs.adroit.config import Adroit
-from vrl_envs.adroit.tasks import ADROIT_TASKS, DEMONSTRATED, HAMMER, PEN, find_task
+from vrl_envs.adroit.tasks import ADROIT_TASKS, BALL, DEMONSTRATED, HAMMER, PEN, find_task
 from vrl_envs.behaviours.humanoid_lessons import HumanoidLessons
 from vrl_envs.behaviours.online import OnlineTraining
 from vrl_envs.behaviours.shipped import LESSON_TASKS
@@ -188,7 +188,7 @@ def adroit_preset(task: str) -> OnlineTraining:
     four for each. Hammer and ball are shown to the agent first: alone it had learnt nothing of
     either after 160,000 steps.
     """
-    pen = task == PEN
+    pen, hammer = task == PEN, task == HAMMER
     environment = Adroit(
         task=task,
         observation="state",
@@ -199,16 +199,17 @@ def adroit_preset(task: str) -> OnlineTraining:
     return OnlineTraining(
         task=task,
         environment=environment,
-        steps=1_200_000,
+        steps=400_000 if hammer else 1_200_000,
         random_steps=5_000,
         updates_per_step=0.25,
         batch_size=256,
-        evaluate_every=40_000,
+        evaluate_every=10_000 if hammer else 40_000,
         evaluation_episodes=10,
         # Rewards of about 1 a step at the goal, which pays 102 with the hammer.
-        reward_scale=0.01 if task == HAMMER else 0.05,
+        reward_scale=0.01 if hammer else 0.05,
         normalise=True,
         demonstrations=100 if task in DEMONSTRATED else 0,
+        imitation_weight=1.0 if task == BALL else 0.0,
         agent=SoftActorCriticConfig(
             discount=0.98,
             initial_temperature=0.02,

@@ -26,6 +26,7 @@ LEAST = {
     "evaluate_every": 1,
     "evaluation_episodes": 1,
     "demonstrations": 0,
+    "imitation_weight": 0,
 }
 """Smallest numbers that the settings of a training can have, where it has them."""
 

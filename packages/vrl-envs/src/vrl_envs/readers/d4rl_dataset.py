@@ -77,11 +77,11 @@ class D4RLDataset:
     """
 
     def __init__(self, config: D4RL) -> None:
-        self.config, self.path = config, Path(config.path)
+        self.config, self.path = config, Path(config.path).expanduser()
         self.assumed_limit = time_limit_of(config.task or names_of(self.path)[0])
         file = open_tables(self.path)
         with damaged(self.path):
-            self._tables = {name: Blocks(file[name], TABLE_BYTES) for name in READ if name in file}
+            self._tables = {name: Blocks(file, name, TABLE_BYTES) for name in READ if name in file}
             self.has_next = "next_observations" in file
             self.has_timeouts = "timeouts" in file
             found = episode_bounds(file, self.path, config.time_limit or self.assumed_limit)
@@ -127,7 +127,7 @@ class D4RLDataset:
             last = np.arange(first, stop) == steps - 1
             yield Episode(
                 observations=self._fields(observations),
-                actions=bounded(actions, self.path),
+                actions=bounded(actions, self.path, clip=self.config.clip_actions),
                 rewards=rewards,
                 terminations=last & ended,
                 truncations=last & (not ended),
@@ -250,7 +250,7 @@ def _ends_without_timeouts(terminals: np.ndarray, time_limit: int) -> np.ndarray
 
 def describe(config: D4RL, file: h5py.File) -> DataSpec:
     """Describe the data; the environment is known for the tasks of Gymnasium and of Adroit."""
-    path = Path(config.path)
+    path = Path(config.path).expanduser()
     named, quality = names_of(path)
     task = config.task or named
     if task is None:

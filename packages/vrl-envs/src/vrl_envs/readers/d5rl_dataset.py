@@ -19,7 +19,6 @@ import numpy as np
 from vrl_core.episodes import DataSpec, Episode, FieldSpec, whole
 from vrl_core.errors import VRLError, unknown_name
 from vrl_envs.collection import check_index
-from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.d5rl_config import D5RL
 from vrl_envs.readers.damage import IncompleteDataWarning, describe_all
 from vrl_envs.readers.recognition import files_below, looks_like_recorded_npz, ordered_files
@@ -52,7 +51,7 @@ class D5RLDataset:
     """
 
     def __init__(self, config: D5RL) -> None:
-        path = Path(config.path).expanduser()
+        self.config, path = config, Path(config.path).expanduser()
         found = ordered_files(path, ".npz")
         pickles = list(files_below(path, (".pkl", ".pickle")))
         if not found:
@@ -89,21 +88,22 @@ class D5RLDataset:
         info = {"file": file.path.name, "folder": file.path.parent.name}
         for piece in recorded_pieces(file, wanted, self.spec.observations.values()):
             yield to_episode(
-                self._rows(file, piece),
+                self._rows(piece),
                 where=str(file.path),
                 info=info,
+                clip=self.config.clip_actions,
                 first=piece.first,
                 ends=piece.ends,
             )
 
-    def _rows(self, file: NpzFile, piece: RecordedPiece) -> RecordedRows:
-        columns, action = piece.columns, piece.columns["action"]
+    def _rows(self, piece: RecordedPiece) -> RecordedRows:
+        columns = piece.columns
         observations = {field: columns[name] for field, name in self._fields.items()}
         if self._joints:
             observations["state"] = columns[self._joints].astype(np.float32)
         return RecordedRows(
             observations=observations,
-            action=np.concatenate((action[:1], bounded(action[1:], file.path))),
+            action=columns["action"],
             reward=np.sum([columns[name].reshape(-1) for name in self._rewards], axis=0),
             terminal=piece.terminal,
         )

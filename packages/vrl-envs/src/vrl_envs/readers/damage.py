@@ -17,6 +17,7 @@ DAMAGE: tuple[type[Exception], ...] = (
     OSError,
     EOFError,
     KeyError,
+    IndexError,
     RuntimeError,
     ValueError,
     TypeError,

@@ -15,6 +15,8 @@ class FilesConfig(DatasetConfig):
     skip_damaged: bool = False
     """Leave out, with a warning that names them, episodes whose files are damaged, instead of
     stopping at the first."""
+    clip_actions: bool = False
+    """Clip actions beyond [-1, 1], as most simulators do, instead of refusing them."""
 
     @classmethod
     def unreadable(cls, path: str | Path) -> str | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Reward = Literal["recorded", "zero", "success"]
 Actions = Literal["scaled", "unit"]
 Cameras = Literal["all", "main"]
+Done = Literal["terminated", "truncated"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,9 @@ class LeRobot(FilesConfig):
     terminal_observation: TerminalObservation = "repeat"
     """What files lack is the state that an episode's last action led to. Where it ended the task:
     `repeat` the last state in its place, or `drop` that step, and with it the termination."""
+    done: Done = "terminated"
+    """How an episode ended whose last row is `next.done` where no other column tells: the task is
+    over, or as in many recordings the time was up."""
     camera: str | None = None
     """Camera that becomes `image`, such as `top`; the first unless given."""
     cameras: Cameras = "all"
@@ -53,6 +57,7 @@ class LeRobot(FilesConfig):
         check_choice("reward", self.reward, ("recorded", "zero", "success"))
         check_choice("actions", self.actions, ("scaled", "unit"))
         check_choice("cameras", self.cameras, ("all", "main"))
+        check_choice("done", self.done, ("terminated", "truncated"))
         check_choice("terminal_observation", self.terminal_observation, ("repeat", "drop"))
         if (self.reward, self.terminal_observation) == ("success", "drop"):
             raise VRLError(

@@ -141,8 +141,17 @@ class LeRobotDataset:
         ends = {
             name: bool(matrix(last, name, path)[0, 0]) for name in ENDS if name in rows.schema.names
         }
-        terminated = self.config.reward == "success" or _terminated(ends)
+        terminated = self.config.reward == "success" or self._terminated(ends)
         return terminated, terminated and self.config.terminal_observation == "repeat"
+
+    def _terminated(self, ends: Mapping[str, bool]) -> bool:
+        """Return whether the last row ended the task rather than the recording, as it says."""
+        for name in ("next.terminated", "next.success"):
+            if name in ends:
+                return ends[name]
+        if "next.truncated" in ends:
+            return ends.get("next.done", False) and not ends["next.truncated"]
+        return ends.get("next.done", False) and self.config.done == "terminated"
 
     def _observations(
         self,
@@ -250,11 +259,12 @@ class LeRobotDataset:
                 f"{self.spec.action_size}."
             )
         if self.bounds is None:
-            return bounded(actions.astype(np.float32), path)
+            return bounded(actions.astype(np.float32), path, clip=self.config.clip_actions)
         low, high = self.bounds
         moves = high > low
         share = (actions - low) / np.where(moves, high - low, 1.0)
-        return bounded(np.where(moves, 2 * share - 1, 0.0).astype(np.float32), path)
+        scaled = np.where(moves, 2 * share - 1, 0.0).astype(np.float32)
+        return bounded(scaled, path, clip=self.config.clip_actions)
 
     def _facts(self, place: EpisodePlace) -> dict[str, Any]:
         """Return what using a policy needs as well: the instruction, what actions stand for."""
@@ -285,8 +295,19 @@ class LeRobotDataset:
         if found > len(self.episodes):
             count = found - len(self.episodes)
             notes.append(f"{count} episodes of a single row have no step and are left out")
-        if self.info.depth_maps:
-            notes.append(f"depth maps are not read: {', '.join(self.info.depth_maps)}")
+        if self.info.left_out:
+            names = ", ".join(self.info.left_out)
+            notes.append(f"only numbers and pictures in colour are read, not {names}")
+        told = {name for name in ENDS if name in self.info.features}
+        if told == {"next.done"} and self.config.reward != "success":
+            taken = {
+                "terminated": "terminations, and the last state is repeated for where they led",
+                "truncated": "ends by a time limit",
+            }[self.config.done]
+            notes.append(
+                f"next.done alone tells how episodes ended; it is taken for {taken} "
+                "(--dataset.done, --dataset.terminal-observation)"
+            )
         return notes
 
 
@@ -317,11 +338,3 @@ def camera_fields(info: Info, config: LeRobot) -> dict[str, str]:
     main = config.camera or next(iter(found))
     others = {f"image_{name}": feature for name, feature in found.items() if name != main}
     return {"image": found[main], **(others if config.cameras == "all" else {})}
-
-
-def _terminated(ends: Mapping[str, bool]) -> bool:
-    """Return whether the last row ended the task rather than the recording, as far as it says."""
-    for name in ("next.terminated", "next.success"):
-        if name in ends:
-            return ends[name]
-    return ends.get("next.done", False) and not ends.get("next.truncated", False)

@@ -71,12 +71,16 @@ def video_frames(
 
 def _shown_at(path: Path, times: Sequence[float], tolerance: float) -> Iterator[np.ndarray]:
     with av.open(str(path)) as container:
+        if not container.streams.video:
+            raise ValueError("it has no video stream")
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1  # as many processes as cores read episodes
         container.seek(int(max(times[0] - tolerance, 0.0) * MICROSECONDS))
         found = 0
         for frame in container.decode(stream):
             seconds = frame.time
+            if frame.is_corrupt:  # and made up by the decoder; what follows builds on it
+                raise ValueError(f"the frame at {seconds} s cannot be decoded")
             if seconds is None or seconds < times[found] - tolerance:
                 continue
             if seconds > times[found] + tolerance:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vrl_core.errors import VRLError
+from vrl_envs.readers.field_names import by_field, field_name
 
 INFO = Path("meta/info.json")
 VERSIONS = ("v2.0", "v2.1", "v3.0")
@@ -36,45 +37,47 @@ class Info:
     @property
     def cameras(self) -> dict[str, str]:
         """Feature of each camera by the camera's name, without depth maps."""
-        return {
-            camera_name(name): name
+        seen = {
+            name: camera_name(name)
             for name, feature in self.features.items()
             if feature["dtype"] in ("image", "video") and not _is_depth(feature)
         }
-
-    @property
-    def depth_maps(self) -> list[str]:
-        """Features that are depth maps, which are not read."""
-        return [name for name, feature in self.features.items() if _is_depth(feature)]
+        return by_field(seen, self.folder)
 
     @property
     def vectors(self) -> dict[str, str]:
         """Feature of each observed vector by the name of the field it becomes."""
-        return {
-            file_name(name.removeprefix(OBSERVATION)): name
+        observed = {
+            name: field_name(name.removeprefix(OBSERVATION).replace(".", "_"))
             for name, feature in self.features.items()
-            if name.startswith(OBSERVATION)
-            and feature["dtype"] in _NUMBERS
-            and len(feature["shape"]) == 1
+            if name.startswith(OBSERVATION) and feature["dtype"] in _NUMBERS
         }
+        return by_field(observed, self.folder)
+
+    @property
+    def left_out(self) -> list[str]:
+        """Observed features that are neither numbers nor cameras, which are not read."""
+        read = {*self.cameras.values(), *self.vectors.values()}
+        return [name for name in self.features if name.startswith(OBSERVATION) and name not in read]
 
     def is_video(self, feature: str) -> bool:
         """Return whether a camera's frames lie in videos rather than in the tables."""
         return bool(self.features[feature]["dtype"] == "video")
 
     def width(self, feature: str) -> int:
-        """Return the numbers in a vector."""
-        return int(self.features[feature]["shape"][0])
+        """Return the numbers in a vector, or in a matrix, whose rows are joined."""
+        return math.prod(int(size) for size in self.features[feature]["shape"])
 
     def file(self, template: str, **values: int | str) -> Path:
         """Return the file that a path of `info.json` stands for, which is inside the folder."""
         try:
-            path = self.folder / template.format(**values)
+            relative = Path(template.format(**values))
         except (KeyError, IndexError, ValueError, AttributeError) as error:
             raise malformed(self.folder, f"the path {template!r} ({error})") from error
-        if not path.resolve().is_relative_to(self.folder.resolve()):
+        # Links may lead anywhere: the hub's cache keeps all files behind them.
+        if relative.is_absolute() or ".." in relative.parts:
             raise malformed(self.folder, f"the path {template!r}, which leads out of the folder")
-        return path
+        return self.folder / relative
 
 
 def read_info(folder: Path) -> Info:
@@ -127,12 +130,7 @@ def malformed(folder: Path, reason: object) -> VRLError:
 def camera_name(feature: str) -> str:
     """Return `top` for `observation.images.top`, `image` for `observation.image`."""
     name = feature.removeprefix(OBSERVATION)
-    return file_name(name.removeprefix("images."))
-
-
-def file_name(name: str) -> str:
-    """Replace what cannot stand in the name of a store's field."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", name)
+    return field_name(name.removeprefix("images.").replace(".", "_"))
 
 
 def _is_depth(feature: Mapping[str, Any]) -> bool:

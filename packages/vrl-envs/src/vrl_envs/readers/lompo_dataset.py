@@ -20,7 +20,6 @@ import numpy as np
 from vrl_core.episodes import DataSpec, Episode, FieldSpec, whole
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_envs.collection import check_index
-from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.damage import IncompleteDataWarning, describe_all
 from vrl_envs.readers.lompo_config import LOMPO
 from vrl_envs.readers.recognition import ordered_files
@@ -49,7 +48,7 @@ class LOMPODataset:
     """
 
     def __init__(self, config: LOMPO) -> None:
-        path = Path(config.path).expanduser()
+        self.config, path = config, Path(config.path).expanduser()
         found = ordered_files(path, ".npz")
         if not found:
             raise VRLError(
@@ -80,11 +79,11 @@ class LOMPODataset:
         wanted = {*REQUIRED, *self._states(), "discount", *FLAGS} & set(file.columns)
         info: dict[str, str | bool] = {"file": file.path.name}
         for piece in recorded_pieces(file, wanted, self.spec.observations.values()):
-            columns, action = piece.columns, piece.columns["action"]
+            columns = piece.columns
             states = {name: columns[name].astype(np.float32) for name in self._states()}
             rows = RecordedRows(
                 observations={"image": columns["image"], **states},
-                action=np.concatenate((action[:1], bounded(action[1:], file.path))),
+                action=columns["action"],
                 reward=columns["reward"],
                 terminal=piece.terminal,
             )
@@ -92,7 +91,12 @@ class LOMPODataset:
                 before = info.get("success", False)
                 info["success"] = bool(before or columns["success"][1:].any())
             yield to_episode(
-                rows, where=str(file.path), info=dict(info), first=piece.first, ends=piece.ends
+                rows,
+                where=str(file.path),
+                info=dict(info),
+                clip=self.config.clip_actions,
+                first=piece.first,
+                ends=piece.ends,
             )
 
     def _states(self) -> tuple[str, ...]:

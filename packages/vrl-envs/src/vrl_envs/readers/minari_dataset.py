@@ -34,6 +34,8 @@ DATA, METADATA = Path("data") / MAIN, Path("data/metadata.json")
 TOTALS = ("total_episodes", "total_steps")
 JPEG = ", frames decoded from JPEG, which are not exactly what the agent saw"
 _ENVIRONMENT = re.compile(r"(?P<name>\w+)-(?P<version>v[45])")
+DRAWING = {"render_mode", "width", "height", "camera_id", "camera_name", "default_camera_config"}
+"""Arguments of an environment that change nothing but its pictures."""
 _TASKS = {
     "HalfCheetah": "halfcheetah",
     "Hopper": "hopper",
@@ -46,11 +48,12 @@ class MinariDataset:
     """Episodes of one dataset, in Gymnasium's alignment, actions scaled into [-1, 1]."""
 
     def __init__(self, config: Minari) -> None:
-        self.path = Path(config.path).expanduser()
+        self.config, self.path = config, Path(config.path).expanduser()
         self.metadata = read_metadata(self.path)
         data_format = self.metadata.get("data_format", "hdf5")
         with damaged(self.path / METADATA):
-            self.low, self.high = action_bounds(self.path, self.metadata["action_space"])
+            space = self.metadata["action_space"]
+            self.low, self.high = action_bounds(self.path, space, clip=config.clip_actions)
             described = parts_of(self.path, self.metadata)
         self.episodes = open_episodes(self.path, data_format, described)
         self.parts = self.episodes.parts
@@ -133,7 +136,7 @@ class MinariDataset:
 
     def _scaled(self, actions: np.ndarray) -> np.ndarray:
         share = (actions - self.low) / (self.high - self.low)
-        return bounded((2 * share - 1).astype(np.float32), self.path)
+        return bounded((2 * share - 1).astype(np.float32), self.path, clip=self.config.clip_actions)
 
 
 def looks_like_minari(path: Path) -> bool:
@@ -168,8 +171,13 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return metadata
 
 
-def action_bounds(path: Path, space: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the actions `(action,)` that -1 and 1 stand for. Raises `VRLError` unless a box."""
+def action_bounds(
+    path: Path, space: Mapping[str, Any], *, clip: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the actions `(action,)` that -1 and 1 stand for: of a box without bounds themselves.
+
+    Raises `VRLError` for another space, or one without bounds unless it is to `clip` them.
+    """
     if space["type"] != "Box" or len(space["shape"]) != 1:
         raise VRLError(
             f"Actions of the Minari dataset {path} are {space['type']}; "
@@ -179,12 +187,15 @@ def action_bounds(path: Path, space: Mapping[str, Any]) -> tuple[np.ndarray, np.
         np.broadcast_to(np.asarray(space[name], np.float64), space["shape"])
         for name in ("low", "high")
     )
-    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
-        raise VRLError(
-            f"Actions of the Minari dataset {path} have no bounds ({low.tolist()} to "
-            f"{high.tolist()}), so they cannot be scaled into [-1, 1]."
-        )
-    return low, high
+    if np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all():
+        return low, high
+    if clip:
+        return np.full(space["shape"], -1.0), np.full(space["shape"], 1.0)
+    raise VRLError(
+        f"Actions of the Minari dataset {path} have no bounds ({low.tolist()} to "
+        f"{high.tolist()}), so they cannot be scaled into [-1, 1]. --dataset.clip-actions takes "
+        "them as they are, and clips what lies beyond."
+    )
 
 
 def describe(
@@ -268,7 +279,7 @@ def _environment(
     forces = {("ant", 105, 8): True}.get(
         (task, state, action_size), SIZES.get((task, state, action_size))
     )
-    if forces is None or env_spec.get("kwargs"):
+    if forces is None or set(env_spec.get("kwargs") or {}) - DRAWING:
         return task, None
     settings = {"name": "gym-mujoco", "task": task, "version": match["version"]}
     return task, settings | {"contact_forces": forces}

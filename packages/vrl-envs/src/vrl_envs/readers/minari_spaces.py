@@ -12,6 +12,7 @@ import numpy as np
 
 from vrl_core.episodes import FieldSpec
 from vrl_core.errors import VRLError
+from vrl_envs.readers.field_names import by_field, field_name
 
 NUMBERS = ("Box", "Discrete", "MultiBinary", "MultiDiscrete")
 SMALLEST_JPEG = 32
@@ -32,9 +33,12 @@ class Part:
 
     @property
     def name(self) -> str:
-        """Name of the field: the keys, or `image` or `state` where there are none."""
+        """Name of the field: the keys, or `image` or `state` where there are none.
+
+        Kitchen's keys have spaces, such as `light switch`.
+        """
         if self.place:
-            return "_".join(str(key) for key in self.place)
+            return field_name("_".join(str(key) for key in self.place))
         return "image" if self.is_image else "state"
 
     @property
@@ -56,11 +60,7 @@ def parts_of(path: Path, metadata: Mapping[str, Any]) -> list[Part]:
     """
     jpeg = bool(metadata.get("jpeg_encoding", True))
     parts = list(_parts(path, metadata["observation_space"], (), jpeg))
-    names = [part.name for part in parts]
-    if len(set(names)) != len(names):
-        raise VRLError(
-            f"Parts of the Minari dataset {path} would have the same name here: {sorted(names)}."
-        )
+    by_field({"/".join(map(str, part.place)): part.name for part in parts}, path)
     if all(part.kind == "Text" for part in parts):
         raise VRLError(f"Observations of the Minari dataset {path} are texts alone.")
     return parts

@@ -27,7 +27,6 @@ from safetensors import SafetensorError, safe_open
 from vrl_core.episodes import DataSpec, Episode, FieldSpec, cuts, whole
 from vrl_core.errors import DamagedDataError, VRLError, unknown_name
 from vrl_envs.collection import check_index
-from vrl_envs.readers.actions import bounded
 from vrl_envs.readers.damage import IncompleteDataWarning, damaged, describe_all
 from vrl_envs.readers.recognition import LOOKED_AT, files_below, ordered_files
 from vrl_envs.readers.tdmpc2_config import TDMPC2
@@ -60,7 +59,7 @@ class TDMPC2Dataset:
     """Episodes of one task, in Gymnasium's alignment."""
 
     def __init__(self, config: TDMPC2) -> None:
-        path = Path(config.path).expanduser()
+        self.config, path = config, Path(config.path).expanduser()
         found = ordered_files(path, ".safetensors")
         if not found:
             raise _no_files(path)
@@ -105,14 +104,13 @@ class TDMPC2Dataset:
             yield to_episode(
                 RecordedRows(
                     observations={"state": state.astype(np.float32)},
-                    action=np.concatenate(
-                        (np.zeros_like(action[:1]), bounded(action[1:], file.path))
-                    ),
+                    action=action,
                     reward=read["reward"].reshape(rows),
                     terminal=np.zeros(rows, bool),
                 ),
                 where=str(file.path),
                 info={"file": file.path.name, "episode": row},
+                clip=self.config.clip_actions,
                 first=first,
                 ends=stop == steps,
             )

@@ -15,6 +15,7 @@ import numpy as np
 
 from vrl_core.episodes import Episode
 from vrl_core.errors import VRLError
+from vrl_envs.readers.actions import bounded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +34,20 @@ class RecordedRows:
 
 
 def to_episode(
-    rows: RecordedRows, *, where: str, info: Mapping[str, Any], first: int = 0, ends: bool = True
+    rows: RecordedRows,
+    *,
+    where: str,
+    info: Mapping[str, Any],
+    clip: bool,
+    first: int = 0,
+    ends: bool = True,
 ) -> Episode:
     """Return the N-1 steps of a recorded episode, or of a piece of one.
 
     The last step is a truncation (V-D4RL's episodes end by the time limit, or were cut) unless
     its state is terminal. A piece begins with row `first` of the episode and `ends` with it or
-    not. Raises `VRLError` when a state before the episode's last one is terminal.
+    not. Raises `VRLError` when a state before the episode's last one is terminal, and for actions
+    beyond [-1, 1] unless it is to `clip` them.
     """
     before = rows.terminal[:-1] if ends else rows.terminal
     if before.any():
@@ -52,7 +60,7 @@ def to_episode(
     truncations[-1] = ends and not terminations[-1]
     return Episode(
         observations=rows.observations,
-        actions=rows.action[1:].astype(np.float32),
+        actions=bounded(rows.action[1:].astype(np.float32), where, clip=clip),
         rewards=rows.reward[1:].astype(np.float32),
         terminations=terminations,
         truncations=truncations,

@@ -55,6 +55,7 @@ class VD4RL(FilesConfig):
             ),
             proprioception=self.proprioception,
             skip_damaged=self.skip_damaged,
+            clip_actions=self.clip_actions,
         )
 
     @classmethod

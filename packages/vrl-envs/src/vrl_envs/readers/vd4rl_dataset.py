@@ -50,11 +50,19 @@ class VD4RLDataset:
     """
 
     def __init__(
-        self, source: Source, *, proprioception: bool = False, skip_damaged: bool = False
+        self,
+        source: Source,
+        *,
+        proprioception: bool = False,
+        skip_damaged: bool = False,
+        clip_actions: bool = False,
     ) -> None:
         reader = NpzEpisodes if source.layout == "npz" else Hdf5Episodes
         self._reader: EpisodeReader = reader(
-            source.files, proprioception=proprioception, skip_damaged=skip_damaged
+            source.files,
+            proprioception=proprioception,
+            skip_damaged=skip_damaged,
+            clip_actions=clip_actions,
         )
         _require_action_size(source, self._reader.action_size)
         self._spec = _describe(source, self._reader)

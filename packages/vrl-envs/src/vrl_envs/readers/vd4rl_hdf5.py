@@ -87,8 +87,14 @@ class Hdf5Episodes:
     """Reads episodes of `.hdf5` shards; finds where they begin once, when it is created."""
 
     def __init__(
-        self, files: Sequence[Path], *, proprioception: bool, skip_damaged: bool = False
+        self,
+        files: Sequence[Path],
+        *,
+        proprioception: bool,
+        skip_damaged: bool = False,
+        clip_actions: bool = False,
     ) -> None:
+        self._clips = clip_actions
         self._shards, damaged_notes = describe_all(files, _describe, skip_damaged=skip_damaged)
         _require_same_rows(self._shards)
         self._extra = _extra_columns(self._shards) if proprioception else ()
@@ -156,7 +162,14 @@ class Hdf5Episodes:
                 reward=columns["reward"].reshape(-1),
                 terminal=_terminal(columns),
             )
-            yield to_episode(rows, where=where, info=info, first=first, ends=stop == last)
+            yield to_episode(
+                rows,
+                where=where,
+                info=info,
+                clip=self._clips,
+                first=first,
+                ends=stop == last,
+            )
 
     def _columns(self, parts: Sequence[_Piece], first: int, stop: int) -> dict[str, np.ndarray]:
         """Return rows `first` to `stop` of an episode."""
@@ -194,7 +207,7 @@ class _OpenShard:
         self._file = h5py.File(shard.path, "r")
         optional = [name for name in OPTIONAL if name in self._file]
         names = (*REQUIRED, *optional, *extra)
-        self._columns = {name: Blocks(self._file[name]) for name in names}
+        self._columns = {name: Blocks(self._file, name) for name in names}
 
     def read(self, first: int, stop: int) -> dict[str, np.ndarray]:
         return {name: column.read(first, stop) for name, column in self._columns.items()}
@@ -217,7 +230,7 @@ def _describe_open(path: Path, file: h5py.File) -> _Shard:
             f"A V-D4RL table holds {', '.join(REQUIRED)}."
         )
     _check_columns(path, columns)
-    images = Blocks(columns["observation"])
+    images = Blocks(file, "observation")  # for its sizes alone
     steps = _step_types(path, columns["step_type"])
     starts = np.flatnonzero(steps == FIRST)
     return _Shard(

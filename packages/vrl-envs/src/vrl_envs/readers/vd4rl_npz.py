@@ -36,8 +36,14 @@ class NpzEpisodes:
     upsampled = False
 
     def __init__(
-        self, files: Sequence[Path], *, proprioception: bool, skip_damaged: bool = False
+        self,
+        files: Sequence[Path],
+        *,
+        proprioception: bool,
+        skip_damaged: bool = False,
+        clip_actions: bool = False,
     ) -> None:
+        self._clips = clip_actions
         described, self.notes = describe_all(files, _describe, skip_damaged=skip_damaged)
         self._files = [file for file in described if file.rows >= 2]
         if not self._files:
@@ -88,7 +94,12 @@ class NpzEpisodes:
             )
             info = {"file": file.path.name}
             yield to_episode(
-                rows, where=str(file.path), info=info, first=piece.first, ends=piece.ends
+                rows,
+                where=str(file.path),
+                info=info,
+                clip=self._clips,
+                first=piece.first,
+                ends=piece.ends,
             )
 
 
