@@ -81,8 +81,8 @@ class Demonstrator(ABC):
 
     def action(self) -> np.ndarray:
         """Return the action `(action,)` float32 in [-1, 1] of the next step."""
-        action = (self.controls() - self._middle) / self._reach
-        return np.clip(action, -1, 1).astype(np.float32)
+        action: np.ndarray = np.clip((self.controls() - self._middle) / self._reach, -1, 1)
+        return action.astype(np.float32)
 
     def drive(self, wanted: np.ndarray, frequency: float) -> np.ndarray:
         """Return the controls that bring the arm's joints to places, critically damped.
@@ -96,10 +96,9 @@ class Demonstrator(ABC):
         inertia = np.diag(inertias)[:count]
         joints, speeds = self.data.qpos[:count], self.data.qvel[:count]
         damping = np.maximum(2 * inertia * frequency - JOINT_DAMPING, 0)
-        force = inertia * frequency**2 * (wanted - joints) - damping * speeds
+        force: np.ndarray = inertia * frequency**2 * (wanted - joints) - damping * speeds
         force += self.data.qfrc_bias[:count] + STIFFNESS * joints
-        controls: np.ndarray = force / FORCE
-        return controls
+        return force / FORCE
 
 
 class BallDemonstrator(Demonstrator):

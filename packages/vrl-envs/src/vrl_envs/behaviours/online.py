@@ -83,8 +83,9 @@ class OnlineTraining:
     """Episodes of the task's demonstrator, if any: half of each batch is drawn from them (Ball et
     al., 2023, "Efficient Online Reinforcement Learning with Offline Data"). The replay has none."""
     imitation_weight: float = 0.0
-    """How much the policy imitates the demonstrations that it values above itself
-    (`TaughtSoftActorCritic`)."""
+    """How much the policy imitates the demonstrations at first (`TaughtSoftActorCritic`)."""
+    imitation_steps: int = 400_000
+    """Agent steps in which that falls to nothing, evenly."""
     start_from: str = ""
     """Folder of a finished run whose networks this one starts with, if any."""
     agent: SoftActorCriticConfig = field(default_factory=SoftActorCriticConfig)
@@ -214,6 +215,9 @@ class OnlineRun:
         if self.replay.steps <= self.config.random_steps:
             return {}
         config, metrics = self.config, {}
+        if isinstance(self.agent, TaughtSoftActorCritic):
+            left = max(0.0, 1 - self.replay.steps / config.imitation_steps)
+            self.agent.imitation_weight = left * config.imitation_weight
         for _ in range(round(len(self.replay.episodes[-1].actions) * config.updates_per_step)):
             batch = self.batch()
             if self.symmetry is not None:

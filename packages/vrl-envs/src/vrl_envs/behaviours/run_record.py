@@ -27,6 +27,7 @@ LEAST = {
     "evaluation_episodes": 1,
     "demonstrations": 0,
     "imitation_weight": 0,
+    "imitation_steps": 1,
 }
 """Smallest numbers that the settings of a training can have, where it has them."""
 

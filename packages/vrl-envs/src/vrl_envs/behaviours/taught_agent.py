@@ -1,4 +1,4 @@
-"""Soft actor-critic that imitates what it was shown, as long as it knows nothing better."""
+"""Soft actor-critic that imitates what it was shown, less and less."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from vrl_core.soft_actor_critic import SoftActorCritic, StateBatch
 class TaughtSoftActorCritic(SoftActorCritic):
     """The second half of each batch was shown to the agent by somebody who knows the task.
 
-    For those of its actions that the critics value above the policy's own, the policy pays with
-    `imitation_weight` times their mean squared distance, in units of the critics' mean absolute
-    value (Nair et al., 2018, "Overcoming Exploration in Reinforcement Learning with
-    Demonstrations", Section IV.B-C: behaviour cloning with a filter by value; the unit is of
-    Fujimoto and Gu, 2021, Equation 5).
+    The policy pays with `imitation_weight` times its mean squared distance from the shown actions,
+    in units of its mean absolute value (the distance and the unit of Fujimoto and Gu, 2021,
+    "A Minimalist Approach to Offline Reinforcement Learning", Equations 3 and 5; on demonstrations
+    alone and with a weight that falls, as Rajeswaran et al., 2018, Equation 3).
     """
 
     def __init__(self, *arguments: Any, imitation_weight: float, **settings: Any) -> None:
@@ -27,20 +26,17 @@ class TaughtSoftActorCritic(SoftActorCritic):
     def actor_loss(self, batch: StateBatch) -> tuple[Tensor, Tensor]:
         """Add what imitation costs; see the class. The log densities are of the policy alone."""
         loss, log_density = super().actor_loss(batch)
-        first = len(batch.action) - len(batch.action) // 2
-        return loss + self.imitation_loss(
-            batch.observation[first:], batch.action[first:]
-        ), log_density
+        if self.imitation_weight:
+            first = len(batch.action) - len(batch.action) // 2
+            loss = loss + self.imitation_loss(batch.observation[first:], batch.action[first:])
+        return loss, log_density
 
     def imitation_loss(self, observation: Tensor, shown: Tensor) -> Tensor:
-        """Return the cost of acting otherwise than shown where that was better, a number.
+        """Return the cost of acting otherwise than shown, a number.
 
         `observation` is `(batch, observation)`, `shown` `(batch, action)`.
         """
         own = torch.tanh(self.actor.distribution(observation)[0])
         with torch.no_grad():
             value = self.values(self.critic, observation, own).amin(0)
-            better = self.values(self.critic, observation, shown).amin(0) > value
-            unit = self.imitation_weight * value.abs().mean()
-        distance = (own - shown).square().mean(-1)
-        return unit * torch.where(better, distance, 0.0).mean()
+        return self.imitation_weight * value.abs().mean() * (own - shown).square().mean()
