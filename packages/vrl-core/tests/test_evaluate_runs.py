@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from vrl_core.errors import VRLError
 from vrl_core.evaluate_runs import (
     EvaluationRequest,
     evaluate_run,
+    evaluation_environment,
     overrides_name,
     parse_overrides,
 )
@@ -49,6 +51,20 @@ def test_a_run_is_evaluated_and_its_result_is_found_again(run: Path, capsys) -> 
     assert final is not None
     assert (final.step, len(final.returns)) == (28, 5)
     assert final.source == "evaluations/step_00000028-seed0-5episodes.json"
+
+
+def test_settings_of_one_environment_are_not_anothers() -> None:
+    recorded = {"name": "elsewhere", "version": "v4", "size": 8}
+    restored = SimpleNamespace(
+        config=SimpleNamespace(environment=None), spec=SimpleNamespace(environment=recorded)
+    )
+    other = evaluation_environment(restored, {"name": "counting"}, registry())
+    assert other == CountingEnvironmentConfig()
+    recorded |= {"name": "counting"}
+    del recorded["version"]
+    for overrides in ({}, {"name": "counting"}):
+        same = evaluation_environment(restored, overrides, registry())
+        assert same == CountingEnvironmentConfig(size=8)
 
 
 def test_json_says_everything_and_nothing_else_is_printed(run: Path, capsys) -> None:

@@ -182,9 +182,10 @@ def evaluation_environment(
             "The data does not say which environment it was recorded in, and the run's "
             "configuration names none. Name it: --environment name=dmc task=walker_walk"
         )
-    environment: EnvironmentConfig = from_data(
-        "environments", {**(data or {}), **overrides}, registry
-    )
+    data = dict(data or {})
+    if overrides.get("name", data.get("name")) != data.get("name"):
+        data = {}  # the settings of another environment say nothing of this one
+    environment: EnvironmentConfig = from_data("environments", {**data, **overrides}, registry)
     return with_absolute_paths(environment)
 
 
