@@ -25,15 +25,16 @@ FORCE, STIFFNESS = 500.0, 200.0
 """What the arm's actuators push with: `FORCE * control - STIFFNESS * joint`, in N or Nm."""
 JOINT_DAMPING = 20.0
 """Damping of the arm's joints in the model."""
-FIRST_BENDS = (3, 7, 11, 17)
-"""Where the controls of the hand have the knuckles of its four fingers; two joints follow each."""
+FIRST_BENDS = (3, 7, 11, 16)
+"""Where the controls of the hand have the knuckles of its four fingers, the little one's last; two
+joints follow each."""
 SPREADS = ((2, 1.0), (10, -1.0), (15, -1.0))
 """Where they have the sideways joints of three fingers, and which way is away from the fourth."""
 DAMPING, SLACK = 1e-4, 1e-3
 """Square of the metres of the palm's way that are given up rather than move a joint by one more;
 metres and radians beyond which a joint is at its limit."""
-HOLLOW, THUMB = 14, slice(19, 24)
-"""Where they have the little finger's inner joint and the five of the thumb."""
+HOLLOW, LITTLE, THUMB = 14, slice(16, 19), slice(19, 24)
+"""Where they have the little finger's inner joint, its bends, and the five of the thumb."""
 
 
 def hand_pose(
@@ -41,17 +42,21 @@ def hand_pose(
     bends: Sequence[float],
     hollow: float,
     thumb: Sequence[float],
+    *,
+    little: Sequence[float] | None = None,
     spread: float = 0.0,
 ) -> np.ndarray:
     """Return controls of the hand `(24,)`, radians.
 
-    `wrist` are its 2 angles, `bends` those of the 3 joints of every finger, `thumb` its 5; `hollow`
-    curves the palm below the little finger.
+    `wrist` are its 2 angles, `bends` those of the 3 joints of every finger, but for the `little`
+    one's where they are given, `thumb` its 5; `hollow` curves the palm below the little finger.
     """
     controls = np.zeros(24)
     controls[:2] = wrist
     for first in FIRST_BENDS:
         controls[first : first + 3] = bends
+    if little is not None:
+        controls[LITTLE] = little
     for place, way in SPREADS:
         controls[place] = way * spread
     controls[HOLLOW] = hollow
@@ -109,33 +114,33 @@ class BallDemonstrator(Demonstrator):
 
     arm_joints = 6
     open_hand = hand_pose(
-        wrist=(-0.148, 0.61),
-        bends=(0.109, 0.109, 0.109),
-        hollow=0.079,
-        thumb=(0.453, 0.727, -0.022, 0.203, -0.308),
-        spread=-0.072,
+        wrist=(-0.225, 0.61),
+        bends=(0, 0, 0),
+        hollow=0,
+        thumb=(0.246, 1.14, 0.103, 0.52, -0.081),
+        spread=0.18,
     )
     closed_hand = hand_pose(
-        wrist=(-0.148, 0.61),
-        bends=(1.091, 0.46, 0.384),
-        hollow=0.079,
-        thumb=(1.0, 1.3, -0.186, -0.084, -1.14),
-        spread=-0.072,
+        wrist=(-0.225, 0.61),
+        bends=(1.173, 1.275, 0.96),
+        hollow=0,
+        thumb=(1, 1.3, -0.207, -0.136, -1.013),
+        spread=0.18,
     )
-    frequency = 17.8
-    offset = np.array([0.019, -0.041, 0.034])
+    frequency = 21.174
+    offset = np.array([-0.015, -0.046, 0.016])
     """Of the palm from the ball's middle where the hand closes."""
-    hover = 0.109
+    hover = 0.136
     """Of the palm above the ball's middle on its way there."""
-    near, there = 0.017, 0.014
+    near, there = 0.019, 0.017
     """Distances at which the palm is lowered, and closed."""
-    patience, closing = 40, 14
+    patience, closing = 40, 9
     """Steps that lowering may take, and that closing takes."""
-    stride = 0.145
+    stride = 0.203
     """Longest way that the palm is asked to go at once."""
-    carrying = 0.93
+    carrying = 0.969
     """Share of the ball's way to its goal that the palm is asked to go at once."""
-    pitching = 2.7
+    pitching = 2.076
     """How much rather the forearm pitches than slides."""
     lost = 0.12
     """Distance from the palm at which the ball has been dropped."""
@@ -207,11 +212,16 @@ class HammerDemonstrator(Demonstrator):
     open_hand = hand_pose(
         wrist=(0.104, 0.585),
         bends=(0.583, 0.583, 0.583),
+        little=(0.0, 0.583, 0.583),
         hollow=0.128,
         thumb=(-1.0, 0.652, 0.0, 0.52, -0.249),
     )
     grasp = partial(
-        hand_pose, bends=(1.6, 1.6, 1.301), hollow=0.128, thumb=(0.718, 1.3, -0.26, 0.52, -0.889)
+        hand_pose,
+        bends=(1.6, 1.6, 1.301),
+        little=(0.0, 1.6, 1.6),
+        hollow=0.128,
+        thumb=(0.718, 1.3, -0.26, 0.52, -0.889),
     )
     closed_hand = grasp(wrist=(0.104, 0.585))
     raised_hand = grasp(wrist=(0.063, 0.278))

@@ -41,6 +41,7 @@ from vrl_envs.behaviours.state_replay import (
 from vrl_envs.behaviours.taught_agent import TaughtSoftActorCritic
 from vrl_envs.behaviours.training import optimiser_tensors, part, restore_optimisers, saved_state
 from vrl_envs.behaviours.transition_replay import TransitionReplay
+from vrl_envs.collection import noisy_action
 from vrl_envs.dclaw.config import DClaw
 from vrl_envs.gym_mujoco.config import GymMuJoCo
 from vrl_envs.hiv.config import HIV
@@ -82,6 +83,9 @@ class OnlineTraining:
     demonstrations: int = 0
     """Episodes of the task's demonstrator, if any: half of each batch is drawn from them (Ball et
     al., 2023, "Efficient Online Reinforcement Learning with Offline Data"). The replay has none."""
+    demonstration_noise: float = 0.0
+    """Standard deviation of the noise on the demonstrator's actions, in [-1, 1]: it makes mistakes,
+    and shows how to mend them (Laskey et al., 2017, "DART")."""
     imitation_weight: float = 0.0
     """How much the policy imitates the demonstrations at first (`TaughtSoftActorCritic`)."""
     imitation_steps: int = 400_000
@@ -137,12 +141,15 @@ class OnlineRun:
         """Have the task demonstrated. Raises `VRLError` for one that nobody demonstrates."""
         from vrl_envs.adroit.demonstrators import demonstrator  # needs the simulator
 
-        teacher = demonstrator(self.environment)
+        teacher, noise = demonstrator(self.environment), self.config.demonstration_noise
         shown = self.room_for(self.config.demonstrations * longest_episode(self.config.environment))
         for index in range(self.config.demonstrations):
             teacher.begin()
             seed = episode_seed(self.config.seed, index)
-            shown.add(self.play(seed, lambda _: teacher.action()))
+            rng = np.random.default_rng(seed)
+            shown.add(
+                self.play(seed, lambda _, rng=rng: noisy_action(teacher.action(), noise, rng))
+            )
         return shown
 
     def prepare(self) -> None:

@@ -209,7 +209,9 @@ def adroit_preset(task: str) -> OnlineTraining:
         reward_scale=0.01 if hammer else 0.05,
         normalise=True,
         demonstrations=100 if task in DEMONSTRATED else 0,
+        demonstration_noise=0.07 if task == BALL else 0.0,
         imitation_weight=5.0 if task == BALL else 0.0,
+        imitation_steps=200_000,
         agent=SoftActorCriticConfig(
             discount=0.98,
             initial_temperature=0.02,

@@ -26,6 +26,7 @@ LEAST = {
     "evaluate_every": 1,
     "evaluation_episodes": 1,
     "demonstrations": 0,
+    "demonstration_noise": 0,
     "imitation_weight": 0,
     "imitation_steps": 1,
 }
