@@ -21,8 +21,9 @@ from vrl_core.ingest import write_store
 from vrl_core.registry import Registry
 from vrl_core.soft_actor_critic import SoftActorCriticConfig
 from vrl_core.testing import check_dataset
-from vrl_envs.adroit.behaviours import read_expert
+from vrl_envs.adroit.behaviours import behaviour_paths, read_expert
 from vrl_envs.adroit.config import Adroit, AdroitDataset
+from vrl_envs.adroit.demonstrators import demonstrator
 from vrl_envs.adroit.environment import AdroitEnvironment
 from vrl_envs.adroit.pickles import CONVERSION
 from vrl_envs.adroit.tasks import ADROIT_TASKS
@@ -34,6 +35,7 @@ from vrl_envs.collection import episode_streams
 from vrl_envs.dapg_policy import DAPGPolicy
 from vrl_envs.releases import ROBOTICS
 
+BALL_QUALITIES = ("expert", "medium", "mixed")
 REAL = Path(os.environ.get("VRL_TEST_DATA", "")) / "adroit_experts"
 
 
@@ -110,6 +112,28 @@ def test_noise_of_mixed_falls_from_twice_the_mediums_to_none(experts):
     np.testing.assert_array_equal(dataset[4].actions, last.actions)
 
 
+def test_of_the_ball_a_script_acts_with_noise_that_its_quality_has():
+    ball = {"task": "adroit_relocate", "horizon": 6}
+    expert, medium, mixed = (states(quality=each, **ball).build() for each in BALL_QUALITIES)
+    env = Adroit(task="adroit_relocate", observation="state", horizon=6).build()
+    teacher = demonstrator(env)
+    for index in (1, 0, 1):  # any order
+        env.reset(seed=expert[index].info["seed"])
+        teacher.begin()
+        for action in expert[index].actions:
+            np.testing.assert_array_equal(action, teacher.action())
+            env.step(action)
+    assert [each[0].info["noise"] for each in (expert, medium)] == [0, 0.13]
+    assert [mixed[index].info["noise"] for index in range(4)] == pytest.approx(
+        [0.26, 0.52 / 3, 0.26 / 3, 0]
+    )
+    assert (medium[0].actions != expert[0].actions).any()
+    assert states(quality="expert", noise=0.1, **ball).build()[0].info["noise"] == 0.1
+    config = states(quality="expert", **ball)
+    assert [path.name for path in behaviour_paths(config)] == ["demonstrators.py"]
+    check_dataset(config, episodes=2, spawn=False)
+
+
 def test_random_actions_are_uniform_and_need_no_policy():
     episode = states(horizon=40).build()[0]
     assert episode.actions.shape == (40, 24)
@@ -168,8 +192,10 @@ def test_bad_settings_are_explained():
 
 
 def test_missing_experts_are_explained(tmp_path, experts):
+    folder = tmp_path / "run"
+    (folder / "policies").mkdir(parents=True)
     with pytest.raises(VRLError, match=r"(?s)No behaviour for adroit_relocate.*hand_dapg.*FOLDER"):
-        states(task="adroit_relocate", quality="medium").build()
+        states(task="adroit_relocate", quality="medium", behaviours=str(folder)).build()
     with pytest.raises(VRLError, match=r"no expert .*adroit_door\.npz; the folder holds adroit_pe"):
         states(task="adroit_door", quality="expert", behaviours=experts).build()
     empty = tmp_path / "empty"
@@ -241,11 +267,20 @@ def test_own_agents_act_or_are_replayed(run):
 
 
 def test_a_replays_episodes_end_where_the_learners_did_though_nothing_ends_them(run):
-    whole = states(quality="mixed", episodes=None, behaviours=str(run), horizon=200).build()
+    whole = states(quality="mixed", episodes=None, behaviours=str(run), horizon=30).build()
     recorded, _ = read_state_replay(run / "replays" / "adroit_pen.safetensors")
     assert [len(whole[index].actions) for index in range(len(whole))] == recorded.lengths.tolist()
     assert whole[0].truncations[-1]
     assert not whole[0].terminations[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "recorded"), [("action_repeat", 2, 1), ("horizon", 31, 30)]
+)
+def test_recorded_actions_are_for_the_pace_they_were_recorded_at(run, name, value, recorded):
+    settings = {"behaviours": str(run), "horizon": 30, "episodes": None, name: value}
+    with pytest.raises(VRLError, match=f"recorded with {name} {recorded}, not {value}"):
+        states(quality="mixed", **settings).build()
 
 
 def test_noise_is_for_experts_that_have_none_of_their_own(run):

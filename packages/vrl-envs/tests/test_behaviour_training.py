@@ -89,6 +89,10 @@ def test_a_run_can_start_from_anothers_networks(tmp_path):
         assert value.equal(started.agent.state_dict()[name]), name
 
 
+def test_quadrupeds_are_loaded_as_the_environment_loads_them():
+    assert StateTask("quadruped_walk").observation_size == 78
+
+
 def test_starting_from_nothing_is_explained(tmp_path):
     config = replace(TINY, start_from=str(tmp_path / "missing"))
     with pytest.raises(VRLError, match="Train that one first"):

@@ -177,7 +177,8 @@ def test_behaviours_are_trained_on_scaled_rewards_and_act_in_data(monkeypatch, t
     assert np.isfinite(episode.rewards).all()
     ship_state_replay(tmp_path / "run", destination=tmp_path / "shipped")
     for folder in ("run", "shipped"):
-        settings = {"size": 8, "quality": "medium_replay", "behaviours": str(tmp_path / folder)}
+        settings = {"size": 8, "horizon": 5, "quality": "medium_replay"}
+        settings |= {"behaviours": str(tmp_path / folder)}
         mixed = DClawDataset(task="screw_random", **settings).build()
         assert len(mixed) == 2
         for episode, played in zip(mixed, run.replay.episodes, strict=True):

@@ -268,6 +268,7 @@ def test_conformance():
         ({"distraction": "mid"}, "Known: .*moderate"),
         ({"distraction": "low", "distraction_parts": "color"}, "Did you mean 'colour'"),
         ({"distraction": "low", "distraction_draw": "new"}, "Known: fixed, fresh"),
+        ({"distraction": "low", "observation": "state"}, "seen in images alone"),
         ({"distraction": "low", "task": "humanoid_walk"}, "humanoid_walk has no distractions"),
         ({"distraction": "low", "task": "quadruped_run"}, "gives ranges for humanoid and quad"),
     ],

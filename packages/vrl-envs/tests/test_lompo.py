@@ -149,3 +149,16 @@ def test_the_format_is_recognised_by_its_columns(tmp_path):
     assert _recognised(tmp_path / "walker_walk/expert", registry) == "v-d4rl"
     with pytest.raises(VRLError, match=r"No \.npz files"):
         LOMPO(path=str(tmp_path / "empty")).build()
+
+
+def test_a_robots_logs_have_no_rewards(tmp_path):
+    for path in write_lompo(tmp_path, episodes=2):
+        with np.load(path) as file:
+            columns = {name: file[name] for name in file.files if name != "reward"}
+        np.savez_compressed(path, **columns)
+    assert _recognised(tmp_path, Registry(installed=False, modules=(vrl_envs.plugin,))) == "lompo"
+    with pytest.raises(VRLError, match=r"has no reward.*--dataset\.reward zero"):
+        LOMPO(path=str(tmp_path)).build()
+    dataset = LOMPO(path=str(tmp_path), reward="zero").build()
+    assert (len(dataset), len(dataset[1])) == (2, STEPS)
+    assert not dataset[1].rewards.any()

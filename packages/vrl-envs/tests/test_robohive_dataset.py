@@ -6,6 +6,7 @@ import pytest
 import vrl_envs.plugin
 from fake_robohive import only_the_fake, write_models, write_package
 from tiny_dapg import write_policy
+from vrl_core.commands.data_sources import _collector
 from vrl_core.config import from_data
 from vrl_core.errors import VRLError
 from vrl_core.ingest import write_store
@@ -109,3 +110,11 @@ def test_fingerprint_follows_the_policy(policies):
         assert fingerprint != states("expert", policies).fingerprint()
     finally:
         write_policy(policies / "adroit_pen.npz", HAND_NUMBERS, 2)
+
+
+def test_tasks_that_are_not_listed_are_robohives_by_their_prefix():
+    registry = Registry(installed=False, modules=(vrl_envs.plugin,))
+    for task in ("robohive:pen_v2d-v1", "robohive:myoHandPoseFixed-v0"):
+        assert _collector(["--task", task], registry) is RoboHiveDataset
+    with pytest.raises(VRLError, match="shows no images but what a pretrained network"):
+        RoboHiveDataset(task="robohive:pen_vr3m18-v1")

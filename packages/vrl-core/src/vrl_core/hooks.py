@@ -150,6 +150,8 @@ class DatasetConfig:
 
     tasks: ClassVar[tuple[str, ...]] = ()
     """Tasks this dataset can be collected for here with `vrl data collect --task`, if any."""
+    task_prefix: ClassVar[str | None] = None
+    """What begins the names of further tasks that cannot all be listed, if any."""
     qualities: ClassVar[tuple[str, ...]] = ()
     """Behaviour qualities that collection knows, if any."""
 

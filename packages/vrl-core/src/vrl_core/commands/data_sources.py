@@ -84,9 +84,12 @@ def _collector(words: Sequence[str], registry: Registry) -> type[DatasetConfig]:
             return collectors[0]
         known = known_names(tasks, listed_by=LISTED_BY)
         raise VRLError(f"Say which task with --task. Known: {known}.")
-    if task not in tasks:
-        raise unknown_name("task", task, tasks, listed_by=LISTED_BY)
-    return tasks[task]
+    if task in tasks:
+        return tasks[task]
+    for kind in collectors:
+        if kind.task_prefix and task.startswith(kind.task_prefix):
+            return kind
+    raise unknown_name("task", task, tasks, listed_by=LISTED_BY)
 
 
 def _refuse_contested(task: str | None, registry: Registry) -> None:

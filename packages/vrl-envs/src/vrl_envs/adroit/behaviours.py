@@ -1,4 +1,4 @@
-"""Who acts in Adroit's data: VRL's own agents, or DAPG's experts from a folder of the user's."""
+"""Who acts in Adroit's data: VRL's own agents, its script, or DAPG's experts from a folder."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 
 from vrl_core.errors import VRLError
 from vrl_envs.adroit.config import AdroitDataset
+from vrl_envs.adroit.demonstrators import Demonstrator, demonstrator
+from vrl_envs.adroit.environment import AdroitEnvironment
 from vrl_envs.adroit.pickles import PICKLES, refuse_pickle
-from vrl_envs.adroit.tasks import find_task
+from vrl_envs.adroit.tasks import BALL, find_task
 from vrl_envs.behaviours.policy import BehaviourPolicy, require_fit
 from vrl_envs.behaviours.shipped import behaviour_files, policy_path
 from vrl_envs.dapg_policy import SCALES, DAPGPolicy
@@ -31,6 +33,11 @@ def has_own_agents(folder: str | None) -> bool:
     return any((Path(folder).expanduser() / part).is_dir() for part in ("policies", "replays"))
 
 
+def is_demonstrated(config: AdroitDataset) -> bool:
+    """Whether VRL's demonstrator acts: of the ball it has no agent."""
+    return config.task == BALL and config.behaviours is None
+
+
 def behaviour_paths(config: AdroitDataset) -> list[Path]:
     """Return the files that a dataset's behaviours are read from.
 
@@ -38,6 +45,8 @@ def behaviour_paths(config: AdroitDataset) -> list[Path]:
     """
     if config.quality == "random":
         return []
+    if is_demonstrated(config):
+        return [Path(__file__).with_name("demonstrators.py")]
     if not has_own_agents(config.behaviours):
         return [expert_path(config.task, config.behaviours)]
     try:
@@ -47,13 +56,17 @@ def behaviour_paths(config: AdroitDataset) -> list[Path]:
         raise VRLError(f"{error} {advice}") from error
 
 
-def read_actors(config: AdroitDataset) -> dict[str, BehaviourPolicy | DAPGPolicy]:
+def read_actors(
+    config: AdroitDataset, environment: AdroitEnvironment
+) -> dict[str, BehaviourPolicy | DAPGPolicy | Demonstrator]:
     """Read who acts in each quality that a dataset is made of; nobody does in `random`.
 
     Raises `VRLError` when a behaviour is missing or of another task.
     """
     behaviour_paths(config)  # says what is missing
     qualities = [each for each in qualities_in(config.quality) if each != "random"]
+    if is_demonstrated(config):
+        return dict.fromkeys(qualities, demonstrator(environment))
     if not has_own_agents(config.behaviours):
         return dict.fromkeys(qualities, read_expert(config.task, config.behaviours))
     paths = {each: policy_path(config.task, each, config.behaviours) for each in qualities}

@@ -166,9 +166,9 @@ class AdroitDataset(DatasetConfig):
     """`adroit_pen`, `adroit_door`, `adroit_hammer` or `adroit_relocate`."""
     quality: str = "random"
     """Behaviour: `random` (uniform actions), `medium`, `expert`, `medium_expert` (half the episodes
-    of each), `mixed` (what the agent saw while it learnt) or `human` (`demonstrations`). With
-    DAPG's expert `medium` is the expert with noise, and `mixed` has noise that falls from episode
-    to episode."""
+    of each), `mixed` (what the agent saw while it learnt) or `human` (`demonstrations`). Of the
+    ball a script acts, and in a folder of DAPG's its expert: then `medium` is the same with noise,
+    and `mixed` has noise that falls from episode to episode."""
     size: int = 128
     """Height and width of the image in pixels."""
     episodes: int | None = None
@@ -179,7 +179,8 @@ class AdroitDataset(DatasetConfig):
     """Folder of a training run, or one with DAPG's experts as `<task>.npz` such as
     `adroit_pen.npz`; none means the behaviours that come with VRL."""
     noise: float = 0.0
-    """Standard deviation of the Gaussian noise on the actions of DAPG's expert, in [-1, 1]."""
+    """Standard deviation of the Gaussian noise on the actions of a script or of DAPG's expert, in
+    [-1, 1]."""
     medium_noise: float | None = None
     """The same of its medium behaviour; unless given, one at which half the episodes succeed."""
     mixed_noise: float | None = None
@@ -244,7 +245,9 @@ class AdroitDataset(DatasetConfig):
         """Return the noise of `expert`, `medium` or the first `mixed` episode: given or default."""
         if quality == "expert":
             return self.noise
-        medium = default_noise(self.task) if self.medium_noise is None else self.medium_noise
+        scripted = self.behaviours is None
+        default = default_noise(self.task, scripted=scripted)
+        medium = default if self.medium_noise is None else self.medium_noise
         if quality == "mixed":
             return 2 * medium if self.mixed_noise is None else self.mixed_noise
         return medium

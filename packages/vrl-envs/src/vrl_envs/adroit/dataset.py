@@ -12,8 +12,14 @@ import numpy as np
 from vrl_core.episodes import DataSpec, Episode
 from vrl_core.errors import VRLError
 from vrl_core.evaluation_workers import layout_of
-from vrl_envs.adroit.behaviours import behaviour_paths, has_own_agents, read_actors
+from vrl_envs.adroit.behaviours import (
+    behaviour_paths,
+    has_own_agents,
+    is_demonstrated,
+    read_actors,
+)
 from vrl_envs.adroit.config import AdroitDataset
+from vrl_envs.adroit.demonstrators import Demonstrator
 from vrl_envs.adroit.environment import AdroitEnvironment
 from vrl_envs.behaviours.policy import BehaviourPolicy
 from vrl_envs.behaviours.simulated_replay import SimulatedReplay
@@ -37,7 +43,7 @@ def open_adroit(config: AdroitDataset) -> AdroitEpisodes | SimulatedReplay:
 
     Raises `VRLError` when a behaviour is missing or does not fit, or a replay has too few episodes.
     """
-    own = has_own_agents(config.behaviours)
+    own = has_own_agents(config.behaviours) and not is_demonstrated(config)
     if own:
         refuse_noise(config)
     if config.quality != "mixed" or not own:
@@ -64,8 +70,9 @@ class AdroitEpisodes:
     def __init__(self, config: AdroitDataset) -> None:
         """Load the task. Raises `VRLError` when a behaviour is missing or of another task."""
         self.config = config
-        self.actors = read_actors(config)
+        behaviour_paths(config)  # says what is missing before a simulator is loaded
         self.environment = AdroitEnvironment(config.environment())
+        self.actors = read_actors(config, self.environment)
         self.spec = spec_of(config, self.environment)
 
     def __len__(self) -> int:
@@ -77,21 +84,25 @@ class AdroitEpisodes:
         quality = quality_of(self.config.quality, len(self), index)
         seed, random = episode_streams(self.config.seed, index)
         actor, noise = self.actors.get(quality), self.noise(quality, index)
+        if isinstance(actor, Demonstrator):
+            actor.begin()
 
         def act(_observation: Any) -> np.ndarray:
             if actor is None:
                 return uniform_action(random, self.spec.action_size)
             if isinstance(actor, BehaviourPolicy):
                 return actor.sample(self.environment.state(), random)
-            return noisy_action(actor.action(self.environment.state()), noise, random)
+            scripted = isinstance(actor, Demonstrator)
+            wanted = actor.action() if scripted else actor.action(self.environment.state())
+            return noisy_action(wanted, noise, random)
 
         info: dict[str, Any] = {"seed": seed, "behaviour": quality}
-        if isinstance(actor, DAPGPolicy):
+        if isinstance(actor, DAPGPolicy | Demonstrator):
             info["noise"] = noise
         return run_episode(self.environment, seed, act, info)
 
     def noise(self, quality: str, index: int) -> float:
-        """Return the standard deviation of the noise on DAPG's expert in an episode."""
+        """Return the standard deviation of the noise on an expert or a script in an episode."""
         falling = 1 - index / (len(self) - 1) if quality == "mixed" else 1.0
         return falling * self.config.noise_of(quality)
 

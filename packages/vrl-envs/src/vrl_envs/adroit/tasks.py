@@ -103,6 +103,7 @@ _MEDIUM_NOISE = {
     "adroit_hammer": 0.3,
     "adroit_relocate": 0.15,
 }
+_BALL_NOISE = 0.13
 PEN, HAMMER, BALL = "adroit_pen", "adroit_hammer", "adroit_relocate"
 DEMONSTRATED = (HAMMER, BALL)
 """Tasks that a script can act out (`demonstrators`)."""
@@ -122,6 +123,9 @@ def cameras_of(task: str) -> tuple[str, ...]:
     return PEN_CAMERAS if task == PEN else MODEL_CAMERAS
 
 
-def default_noise(task: str) -> float:
-    """Return the noise with which DAPG's expert reaches its goal in about half the episodes."""
-    return _MEDIUM_NOISE[task]
+def default_noise(task: str, *, scripted: bool) -> float:
+    """Return the noise with which who acts reaches the goal in about half the episodes.
+
+    That is DAPG's expert, or of the ball a script.
+    """
+    return _BALL_NOISE if scripted and task == BALL else _MEDIUM_NOISE[task]

@@ -38,10 +38,8 @@ from vrl_envs.behaviours.state_replay import (
     read_state_replay,
     write_state_replay,
 )
-from vrl_envs.behaviours.taught_agent import TaughtSoftActorCritic
 from vrl_envs.behaviours.training import optimiser_tensors, part, restore_optimisers, saved_state
 from vrl_envs.behaviours.transition_replay import TransitionReplay
-from vrl_envs.collection import noisy_action
 from vrl_envs.dclaw.config import DClaw
 from vrl_envs.gym_mujoco.config import GymMuJoCo
 from vrl_envs.hiv.config import HIV
@@ -83,13 +81,6 @@ class OnlineTraining:
     demonstrations: int = 0
     """Episodes of the task's demonstrator, if any: half of each batch is drawn from them (Ball et
     al., 2023, "Efficient Online Reinforcement Learning with Offline Data"). The replay has none."""
-    demonstration_noise: float = 0.0
-    """Standard deviation of the noise on the demonstrator's actions, in [-1, 1]: it makes mistakes,
-    and shows how to mend them (Laskey et al., 2017, "DART")."""
-    imitation_weight: float = 0.0
-    """How much the policy imitates the demonstrations at first (`TaughtSoftActorCritic`)."""
-    imitation_steps: int = 400_000
-    """Agent steps in which that falls to nothing, evenly."""
     start_from: str = ""
     """Folder of a finished run whose networks this one starts with, if any."""
     agent: SoftActorCriticConfig = field(default_factory=SoftActorCriticConfig)
@@ -118,7 +109,7 @@ class OnlineRun:
             int(np.prod(self.environment.observation_space.shape or ())),
             int(np.prod(self.environment.action_space.shape or ())),
         )
-        self.agent = agent_of(config, self.sizes)
+        self.agent = SoftActorCritic(config.agent, *self.sizes)
         self.replay = self.room_for(config.steps + longest_episode(config.environment))
         self.scale = ObservationScale(self.sizes[0]) if config.normalise else None
         self.symmetry = symmetry_of(self.environment) if config.symmetric else None
@@ -141,15 +132,12 @@ class OnlineRun:
         """Have the task demonstrated. Raises `VRLError` for one that nobody demonstrates."""
         from vrl_envs.adroit.demonstrators import demonstrator  # needs the simulator
 
-        teacher, noise = demonstrator(self.environment), self.config.demonstration_noise
+        teacher = demonstrator(self.environment)
         shown = self.room_for(self.config.demonstrations * longest_episode(self.config.environment))
         for index in range(self.config.demonstrations):
             teacher.begin()
             seed = episode_seed(self.config.seed, index)
-            rng = np.random.default_rng(seed)
-            shown.add(
-                self.play(seed, lambda _, rng=rng: noisy_action(teacher.action(), noise, rng))
-            )
+            shown.add(self.play(seed, lambda _: teacher.action()))
         return shown
 
     def prepare(self) -> None:
@@ -222,9 +210,6 @@ class OnlineRun:
         if self.replay.steps <= self.config.random_steps:
             return {}
         config, metrics = self.config, {}
-        if isinstance(self.agent, TaughtSoftActorCritic):
-            left = max(0.0, 1 - self.replay.steps / config.imitation_steps)
-            self.agent.imitation_weight = left * config.imitation_weight
         for _ in range(round(len(self.replay.episodes[-1].actions) * config.updates_per_step)):
             batch = self.batch()
             if self.symmetry is not None:
@@ -336,13 +321,6 @@ class OnlineRun:
             self.save_policy()
             record["evaluation"] = self.evaluate()
         return record
-
-
-def agent_of(config: OnlineTraining, sizes: tuple[int, int]) -> SoftActorCritic:
-    """Return a new agent for observations and actions of these sizes."""
-    if not config.imitation_weight:
-        return SoftActorCritic(config.agent, *sizes)
-    return TaughtSoftActorCritic(config.agent, *sizes, imitation_weight=config.imitation_weight)
 
 
 def symmetry_of(environment: Any) -> HumanoidSymmetry:

@@ -26,9 +26,6 @@ LEAST = {
     "evaluate_every": 1,
     "evaluation_episodes": 1,
     "demonstrations": 0,
-    "demonstration_noise": 0,
-    "imitation_weight": 0,
-    "imitation_steps": 1,
 }
 """Smallest numbers that the settings of a training can have, where it has them."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from vrl_core.episodes import DataSpec, Episode, spread
 from vrl_core.errors import VRLError
 from vrl_envs.behaviours.action_replay import read_or_pack_actions
+from vrl_envs.behaviours.state_replay import read_environment
 from vrl_envs.collection import check_index
 
 
@@ -22,6 +24,7 @@ class SimulatedReplay:
 
         Raises `VRLError` when it cannot be read, is of another task, or has fewer.
         """
+        require_same_pace(path, environment.config)
         self.replay = read_or_pack_actions(path)
         self.environment, self.spec = environment, spec
         self.chosen = chosen_episodes(spec.task, episodes, len(self.replay))
@@ -44,6 +47,18 @@ class SimulatedReplay:
     def close(self) -> None:
         """Free the simulator and its renderer."""
         self.environment.close()
+
+
+def require_same_pace(path: Path, settings: Any) -> None:
+    """Raise `VRLError` unless recorded actions last as long, and episodes at most as long, here."""
+    recorded = read_environment(path)
+    for name, is_other in (("action_repeat", operator.ne), ("horizon", operator.gt)):
+        wanted = getattr(settings, name, None)
+        if wanted is not None and is_other(wanted, recorded.get(name, wanted)):
+            raise VRLError(
+                f"The replay of {settings.task} was recorded with {name} {recorded[name]!r}, not "
+                f"{wanted!r}. Ask for {recorded[name]!r}, or for another quality."
+            )
 
 
 def chosen_episodes(task: str, wanted: int | None, available: int) -> Sequence[int]:

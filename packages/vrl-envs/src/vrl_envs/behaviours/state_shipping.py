@@ -71,21 +71,26 @@ def ship_state_policy(
 def ship_state_replay(
     run_folder: Path,
     *,
+    until: int | None = None,
     one_of: int = 1,
     destination: Path = SHIPPED,
     note: str = "",
 ) -> BehaviourCard:
     """Write a run's replay as seeds and actions, and its card; of large ones, `one_of` so many.
 
-    Every episode is simulated from them first; raises `VRLError` unless all are what they were.
+    `until` the agent steps of the medium policy it is what the medium agent saw, as V-D4RL's
+    (Section 3.2) and D4RL's are; without it the whole training is. Every episode is simulated from
+    them first; raises `VRLError` unless all are what they were.
     """
     training = read_training(run_folder)
     task, environment = str(training["task"]), environment_of(training).build()
     replay, recorded = read_state_replay(replay_path(task, run_folder))
-    chosen = range(one_of - 1, len(replay), one_of)
+    ends = np.cumsum(replay.lengths)
+    seen = len(replay) if until is None else int((ends <= until).sum())
+    chosen = range(one_of - 1, seen, one_of)
     seeds = episode_seeds(training["seed"], len(replay))[list(chosen)]
-    trained = int(replay.lengths.sum())
-    if one_of > 1:
+    trained = int(ends[seen - 1])
+    if len(chosen) < len(replay):
         replay = join([one_episode(replay, index) for index in chosen])
     packed = pack_actions(replay, seeds)
     require_same_episodes(environment, replay, packed)

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from dm_control import suite
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -25,6 +24,7 @@ from vrl_core.errors import VRLError
 from vrl_core.interruption import Interruption
 from vrl_core.soft_actor_critic import SoftActorCritic, SoftActorCriticConfig, StateBatch
 from vrl_envs.behaviours.run_record import check_training, forget_after, record_settings
+from vrl_envs.dmc.environment import load_task
 from vrl_envs.settings import check_at_least
 
 SIMULATOR_STEPS = 1000  # in an episode of the suite
@@ -77,7 +77,7 @@ class StateTask:
         self.action_repeat = action_repeat
         self.episode_steps = SIMULATOR_STEPS // action_repeat
         domain, _, name = task.partition("_")
-        self.environment = suite.load(domain, name, task_kwargs={"random": 0})
+        self.environment = load_task(domain, name)
         self.physics = self.environment.physics
         self.action_size = int(self.environment.action_spec().shape[0])
         self.observation_size = flat(self.environment.reset().observation).size

@@ -65,7 +65,7 @@ class DMC(Shift, EnvironmentConfig):
         check_task(self.task)
         check_view(self.size, self.rendering, self.observation)
         check_at_least("action_repeat", self.action_repeat, 1)
-        settle(self, self.task)
+        settle(self, self.task, self.observation)
 
     def versions(self) -> Mapping[str, str]:
         """Return the revision of the way images are drawn, if it has one."""
@@ -146,7 +146,7 @@ class DMCDataset(Shift, DatasetConfig):
         check_task(self.task)
         refuse_idle(self, {"behaviours": ("mixed", "medium", "expert")})
         refuse_without_distraction(self)
-        settle(self, self.task)
+        settle(self, self.task, self.observation)
         self._check_shares()
         check_at_least("seed", self.seed, 0)
         self.environment()

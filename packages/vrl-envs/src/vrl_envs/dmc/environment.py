@@ -36,6 +36,13 @@ class NumPyWithIn1d(ModuleType):
         return getattr(np, name)
 
 
+def load_task(domain: str, task: str) -> Any:
+    """Load a task of the suite; those whose model is drawn have the same in every process."""
+    if domain == "quadruped":
+        quadruped.np = NumPyWithIn1d("numpy")
+    return suite.load(domain, task, task_kwargs={"random": 0})
+
+
 class DMCEnvironment(SimulatedEnvironment):
     """A task with repeated actions in [-1, 1], seen as an image, a state vector, or both.
 
@@ -55,10 +62,7 @@ class DMCEnvironment(SimulatedEnvironment):
         """
         self.config = config
         domain, task = TASKS[config.task]
-        if domain == "quadruped":
-            quadruped.np = NumPyWithIn1d("numpy")
-        # Some tasks draw their model from this seed: it is the same in every process.
-        self.inner = suite.load(domain, task, task_kwargs={"random": 0})
+        self.inner = load_task(domain, task)
         self._physics = self.inner.physics
         set_limb(self._physics, domain, config.limb)
         self._distraction: Distraction | None = None

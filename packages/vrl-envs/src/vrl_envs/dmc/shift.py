@@ -70,11 +70,11 @@ class Shift:
         return (self.limb,) if self.limb == STOCK else tuple(self.limb)
 
 
-def settle(shift: Shift, task: str) -> None:
+def settle(shift: Shift, task: str, observation: str) -> None:
     """Give every setting its one spelling; those that a distraction would need become defaults.
 
     So equal environments have equal settings. Raises `VRLError` for what does not exist or does
-    not fit the task.
+    not fit the task, or changes nothing of an `observation`.
     """
     values: dict[str, Any] = {
         "distraction": difficulty_name(shift.distraction),
@@ -91,6 +91,11 @@ def settle(shift: Shift, task: str) -> None:
             f"distraction is {values['distraction']} and distraction_background "
             f"{shift.distraction_background}. Leave it out, or choose a distraction with "
             "distraction_background videos."
+        )
+    if values["distraction"] != NONE and observation == "state":
+        raise VRLError(
+            "A distraction is seen in images alone, and observation is state. Leave one of the "
+            "two out."
         )
     if values["distraction"] == NONE:
         values |= {name: getattr(Shift, name) for name in _OF_A_DISTRACTION}

@@ -53,8 +53,9 @@ CAMERAS = (
 
 
 _NOISE = {"expert": 0.0, "medium": 0.5}
-_DOOR_NOISE = {"expert": 0.1, "medium": 1.0}
-# Without noise all episodes of a fixed layout would be the same; its door forgives more, too.
+_DOOR_NOISE = {"expert": 0.1, "medium": 1.5}
+# Without noise all episodes of a fixed layout would be the same. Its door forgives more, too: noise
+# of 1 keeps it in place once it is open, and would earn more than an expert does.
 
 
 def check_task(task: str) -> None:

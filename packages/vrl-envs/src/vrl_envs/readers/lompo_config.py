@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from vrl_envs.readers.files_config import FilesConfig
-from vrl_envs.settings import check_at_least
+from vrl_envs.settings import check_at_least, check_choice
 
 if TYPE_CHECKING:
     from vrl_envs.readers.lompo_dataset import LOMPODataset
+
+Reward = Literal["recorded", "zero"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +25,15 @@ class LOMPO(FilesConfig):
     """Task, such as `door_open`; the folder's name unless given."""
     quality: str = "unknown"
     """Behaviour, such as `medium_replay`."""
+    reward: Reward = "recorded"
+    """The column `reward`, or for a robot's logs without one `zero`."""
     action_repeat: int = 1
     """Simulator steps for each action; the files do not tell."""
     proprioception: bool = False
     """Keep the column `state` as an observation beside the image."""
 
     def __post_init__(self) -> None:
+        check_choice("reward", self.reward, ("recorded", "zero"))
         check_at_least("action_repeat", self.action_repeat, 1)
 
     def build(self) -> LOMPODataset:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
 
@@ -21,13 +22,14 @@ from vrl_core.episodes import DataSpec, Episode, FieldSpec, whole
 from vrl_core.errors import DamagedDataError, VRLError
 from vrl_envs.collection import check_index
 from vrl_envs.readers.damage import IncompleteDataWarning, describe_all
-from vrl_envs.readers.lompo_config import LOMPO
+from vrl_envs.readers.lompo_config import LOMPO, Reward
 from vrl_envs.readers.recognition import ordered_files
 from vrl_envs.readers.recorded_npz import (
     FLAGS,
     NpzFile,
     check_images,
-    describe,
+    describe_columns,
+    headers,
     mending_notes,
     require_same_rows,
 )
@@ -54,7 +56,8 @@ class LOMPODataset:
             raise VRLError(
                 f"No .npz files lie at or below {path}. Give the folder of the episodes."
             )
-        described, notes = describe_all(found, _describe, skip_damaged=config.skip_damaged)
+        describe_one = partial(_describe, reward=config.reward)
+        described, notes = describe_all(found, describe_one, skip_damaged=config.skip_damaged)
         self._files = [file for file in described if file.rows >= 2]
         if not self._files:
             raise VRLError(f"No file in {path} holds a single step.")
@@ -77,6 +80,8 @@ class LOMPODataset:
         check_index(index, len(self))
         file = self._files[index]
         wanted = {*REQUIRED, *self._states(), "discount", *FLAGS} & set(file.columns)
+        paid = self.config.reward == "recorded"
+        wanted -= set() if paid else {"reward"}
         info: dict[str, str | bool] = {"file": file.path.name}
         for piece in recorded_pieces(file, wanted, self.spec.observations.values()):
             columns = piece.columns
@@ -84,7 +89,7 @@ class LOMPODataset:
             rows = RecordedRows(
                 observations={"image": columns["image"], **states},
                 action=columns["action"],
-                reward=columns["reward"],
+                reward=columns["reward"] if paid else np.zeros(len(columns["action"])),
                 terminal=piece.terminal,
             )
             if "success" in columns:
@@ -120,14 +125,21 @@ class LOMPODataset:
 
 def is_lompo(keys: frozenset[str], path: Path) -> bool:
     """Return whether a recorded `.npz` of these keys is LOMPO's, or may be."""
-    if not keys >= NPZ_KEYS or any(key.startswith("reward_") for key in keys):
+    if not keys >= NPZ_KEYS - {"reward"} or any(key.startswith("reward_") for key in keys):
         return False
     return not is_published(path) and (bool(keys & LOMPO_KEYS) or "is_first" not in keys)
 
 
-def _describe(path: Path) -> NpzFile:
+def _describe(path: Path, reward: Reward) -> NpzFile:
     """Describe a file; of a padded one, the rows that are not padding."""
-    file = describe(path, REQUIRED, "LOMPO")
+    columns = headers(path)
+    if "reward" not in columns and reward == "recorded":
+        raise VRLError(
+            f"{path} has no reward. For a robot's logs, which get one later or are imitated: "
+            "--dataset.reward zero"
+        )
+    required = [name for name in REQUIRED if name != "reward" or reward == "recorded"]
+    file = describe_columns(path, columns, required, "LOMPO")
     check_images(path, file.columns["image"])
     if "state" in file.columns and file.columns["state"].shape[0] != file.rows:
         raise DamagedDataError(

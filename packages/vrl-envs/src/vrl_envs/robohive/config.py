@@ -189,6 +189,7 @@ class RoboHiveDataset(RoboHiveTask, DatasetConfig):
     """Episodes collected here from RoboHive, at random or with policies of yours."""
 
     tasks: ClassVar[tuple[str, ...]] = tuple(f"{PREFIX}{task}" for task in sorted(TASKS))
+    task_prefix: ClassVar[str | None] = PREFIX
     qualities: ClassVar[tuple[str, ...]] = QUALITIES
 
     quality: str = "random"

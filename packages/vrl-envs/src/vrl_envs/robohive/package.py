@@ -96,8 +96,8 @@ def find_models(assets: Path | None, package: Path) -> Path:
         f"RoboHive's models ({MODELS}) are missing: {said}. Get them with `robohive_init`, which "
         f"clones them from GitHub into {package / MODELS} (it says 'Successfully Initialized' even "
         "when it got nothing: look into the folder). Or copy that folder from a machine that has "
-        "it: name it with the setting assets (--environment.assets FOLDER), or put it, or a link "
-        f"to it, at {home() / MODELS}."
+        "it: name it with the setting assets (--environment.assets FOLDER, of `vrl data collect` "
+        f"--assets FOLDER), or put it, or a link to it, at {home() / MODELS}."
     )
 
 
@@ -205,5 +205,5 @@ def incomplete(task: str, fault: str) -> str:
     return (
         f"RoboHive's model of {task} is not whole: {fault}. `robohive_init` fetches all models "
         "(run it again: it says 'Successfully Initialized' even when downloads failed), or name "
-        "a folder that has them with --environment.assets."
+        "a folder that has them with --environment.assets (of `vrl data collect`: --assets)."
     )
