@@ -92,9 +92,9 @@ class AdroitEpisodes:
                 return uniform_action(random, self.spec.action_size)
             if isinstance(actor, BehaviourPolicy):
                 return actor.sample(self.environment.state(), random)
-            scripted = isinstance(actor, Demonstrator)
-            wanted = actor.action() if scripted else actor.action(self.environment.state())
-            return noisy_action(wanted, noise, random)
+            if isinstance(actor, Demonstrator):
+                return noisy_action(actor.action(), noise, random)
+            return noisy_action(actor.action(self.environment.state()), noise, random)
 
         info: dict[str, Any] = {"seed": seed, "behaviour": quality}
         if isinstance(actor, DAPGPolicy | Demonstrator):
