@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vrl_core.errors import VRLError, unknown_name
 
@@ -25,6 +25,21 @@ def canonical_quality(name: str) -> str:
     """
     plain = name.replace("-", "_")
     return QUALITY_ALIASES.get(plain, plain)
+
+
+def settle_quality(dataset: Any, known: Sequence[str], owner: str = "") -> str:
+    """Give a dataset's quality its one spelling, and return it.
+
+    Raises `VRLError`, with the name that was given, for one that is not `known` of the `owner`.
+    """
+    given = dataset.quality
+    quality = canonical_quality(given)
+    if quality not in known:
+        others = [alias for alias, name in QUALITY_ALIASES.items() if name in known]
+        noun = f"behaviour quality of {owner}" if owner else "behaviour quality"
+        raise unknown_name(noun, given, (*known, *others))
+    object.__setattr__(dataset, "quality", quality)
+    return quality
 
 
 def check_view(size: int | None, rendering: str, observation: str) -> None:

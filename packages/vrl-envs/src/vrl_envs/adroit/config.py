@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from vrl_core.errors import VRLError, unknown_name
+from vrl_core.errors import VRLError
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, ReferenceReturns
 from vrl_envs.adroit.tasks import (
     ADROIT_TASKS,
@@ -26,11 +26,11 @@ from vrl_envs.settings import (
     Observation,
     Rendering,
     camera_names,
-    canonical_quality,
     check_at_least,
     check_cameras,
     check_choice,
     check_view,
+    settle_quality,
 )
 
 if TYPE_CHECKING:
@@ -210,10 +210,7 @@ class AdroitDataset(DatasetConfig):
     """End an episode when the pen has fallen, as D4RL does."""
 
     def __post_init__(self) -> None:
-        quality = canonical_quality(self.quality)
-        object.__setattr__(self, "quality", quality)
-        if quality not in QUALITIES:
-            raise unknown_name("behaviour quality of the Adroit hand", quality, QUALITIES)
+        quality = settle_quality(self, QUALITIES, "the Adroit hand")
         refuse_idle(self, SETTINGS_OF)
         self.environment()
         for name in ("noise", "medium_noise", "mixed_noise", "tolerance", "seed"):

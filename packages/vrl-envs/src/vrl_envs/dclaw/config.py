@@ -7,21 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from vrl_core.errors import VRLError, unknown_name
+from vrl_core.errors import VRLError
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
 from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.qualities import qualities_in
 from vrl_envs.releases import MUJOCO
 from vrl_envs.settings import (
-    QUALITY_ALIASES,
     Observation,
     Rendering,
-    canonical_quality,
     check_at_least,
     check_choice,
     check_known,
     check_view,
+    settle_quality,
 )
 
 if TYPE_CHECKING:
@@ -140,12 +139,9 @@ class DClawDataset(DatasetConfig):
     a training run's folder is one."""
 
     def __post_init__(self) -> None:
-        quality = canonical_quality(self.quality)
-        object.__setattr__(self, "quality", quality)
+        quality = settle_quality(self, QUALITIES)
         if self.assets is not None:
             object.__setattr__(self, "assets", Path(self.assets).expanduser())
-        if quality not in QUALITIES:
-            raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))
         refuse_idle(self, {"behaviours": ("mixed", "medium", "expert")})
         self.environment()
         if self.episodes is not None:

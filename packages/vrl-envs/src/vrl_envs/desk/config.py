@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from vrl_core.errors import VRLError, unknown_name
+from vrl_core.errors import VRLError
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
 from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.idle_settings import refuse_idle
@@ -15,11 +15,11 @@ from vrl_envs.releases import MUJOCO
 from vrl_envs.settings import (
     Observation,
     Rendering,
-    canonical_quality,
     check_at_least,
     check_choice,
     check_known,
     check_view,
+    settle_quality,
 )
 
 if TYPE_CHECKING:
@@ -141,10 +141,7 @@ class DeskDataset(DatasetConfig):
     """An image, the state vector, or the image with the arm's own state."""
 
     def __post_init__(self) -> None:
-        quality = canonical_quality(self.quality)
-        object.__setattr__(self, "quality", quality)
-        if quality not in QUALITIES:
-            raise unknown_name("behaviour quality of the desk", quality, QUALITIES)
+        quality = settle_quality(self, QUALITIES, "the desk")
         refuse_idle(
             self,
             {"noise": ("expert",), "medium_noise": ("medium",), "interest": ("exploration",)},

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from vrl_core.errors import VRLError, unknown_name
+from vrl_core.errors import VRLError
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, ReferenceReturns
 from vrl_envs.dmc.shift import (
     DIFFICULTIES,
@@ -27,12 +27,11 @@ from vrl_envs.releases import MUJOCO
 from vrl_envs.scores import paper_score, references
 from vrl_envs.settings import (
     QUALITIES,
-    QUALITY_ALIASES,
     Observation,
     Rendering,
-    canonical_quality,
     check_at_least,
     check_view,
+    settle_quality,
 )
 
 if TYPE_CHECKING:
@@ -139,10 +138,7 @@ class DMCDataset(Shift, DatasetConfig):
     shows them."""
 
     def __post_init__(self) -> None:
-        quality = canonical_quality(self.quality)
-        object.__setattr__(self, "quality", quality)
-        if quality not in QUALITIES:
-            raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))
+        settle_quality(self, QUALITIES)
         check_task(self.task)
         refuse_idle(self, {"behaviours": ("mixed", "medium", "expert")})
         refuse_without_distraction(self)

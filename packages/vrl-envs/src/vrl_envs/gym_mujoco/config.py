@@ -6,18 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from vrl_core.errors import VRLError, unknown_name
+from vrl_core.errors import VRLError
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, ReferenceReturns
 from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.releases import GYMNASIUM_MUJOCO
 from vrl_envs.scores import d4rl_references
 from vrl_envs.settings import (
     QUALITIES,
-    QUALITY_ALIASES,
-    canonical_quality,
     check_at_least,
     check_choice,
     check_known,
+    settle_quality,
 )
 
 if TYPE_CHECKING:
@@ -136,10 +135,7 @@ class GymMuJoCoDataset(DatasetConfig):
     a training run's folder is one."""
 
     def __post_init__(self) -> None:
-        quality = canonical_quality(self.quality)
-        object.__setattr__(self, "quality", quality)
-        if quality not in QUALITIES:
-            raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))
+        settle_quality(self, QUALITIES)
         if self.episodes is not None:
             check_at_least("episodes", self.episodes, 1)
         check_at_least("seed", self.seed, 0)

@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from vrl_core.errors import VRLError, unknown_name
+from vrl_core.errors import VRLError
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
 from vrl_envs.idle_settings import refuse_idle
 from vrl_envs.settings import (
     QUALITIES,
-    QUALITY_ALIASES,
-    canonical_quality,
     check_at_least,
     check_choice,
     check_known,
+    settle_quality,
 )
 
 if TYPE_CHECKING:
@@ -94,10 +93,7 @@ class HIVDataset(DatasetConfig):
 
     def __post_init__(self) -> None:
         check_known("HIV task", self.task, (HIV_TASK,))
-        quality = canonical_quality(self.quality)
-        object.__setattr__(self, "quality", quality)
-        if quality not in QUALITIES:
-            raise unknown_name("behaviour quality", quality, (*QUALITIES, *QUALITY_ALIASES))
+        settle_quality(self, QUALITIES)
         if self.doses == "discrete":
             raise VRLError(
                 "Data of discrete doses cannot be stored: actions are numbers in [-1, 1]. "

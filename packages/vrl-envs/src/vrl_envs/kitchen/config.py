@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from vrl_core.errors import VRLError, unknown_name
+from vrl_core.errors import VRLError
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig, ReferenceReturns
 from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.idle_settings import refuse_idle
@@ -17,11 +17,11 @@ from vrl_envs.scores import d4rl_references
 from vrl_envs.settings import (
     Observation,
     Rendering,
-    canonical_quality,
     check_at_least,
     check_cameras,
     check_choice,
     check_view,
+    settle_quality,
 )
 
 if TYPE_CHECKING:
@@ -172,10 +172,7 @@ class KitchenDataset(DatasetConfig):
     """An image, the state vector, or the image with the robot's joints."""
 
     def __post_init__(self) -> None:
-        quality = canonical_quality(self.quality)
-        object.__setattr__(self, "quality", quality)
-        if quality not in QUALITIES:
-            raise unknown_name("behaviour quality of Kitchen", quality, QUALITIES)
+        quality = settle_quality(self, QUALITIES, "Kitchen")
         refuse_idle(self, SETTINGS_OF)
         settled = self.environment()
         object.__setattr__(self, "objects", settled.objects)

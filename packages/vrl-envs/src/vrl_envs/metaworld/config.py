@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from vrl_core.errors import VRLError, unknown_name
+from vrl_core.errors import VRLError
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
 from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.idle_settings import refuse_idle
@@ -25,11 +25,11 @@ from vrl_envs.releases import METAWORLD
 from vrl_envs.settings import (
     Observation,
     Rendering,
-    canonical_quality,
     check_at_least,
     check_cameras,
     check_choice,
     check_view,
+    settle_quality,
 )
 
 if TYPE_CHECKING:
@@ -155,10 +155,7 @@ class MetaWorldDataset(DatasetConfig):
     """An image, the state vector with the goal, or the image with hand and gripper."""
 
     def __post_init__(self) -> None:
-        quality = canonical_quality(self.quality)
-        object.__setattr__(self, "quality", quality)
-        if quality not in QUALITIES:
-            raise unknown_name("behaviour quality of MetaWorld", quality, QUALITIES)
+        quality = settle_quality(self, QUALITIES, "MetaWorld")
         refuse_idle(self, {"noise": ("expert",), "medium_noise": ("medium",)})
         self.environment()
         check_at_least("noise", self.noise_of("expert"), 0)

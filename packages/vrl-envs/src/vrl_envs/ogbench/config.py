@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from vrl_core.errors import VRLError, unknown_name
+from vrl_core.errors import VRLError
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
 from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.ogbench.tasks import (
@@ -18,7 +18,7 @@ from vrl_envs.ogbench.tasks import (
     has_arm,
 )
 from vrl_envs.releases import OGBENCH
-from vrl_envs.settings import Observation, Rendering, canonical_quality, check_at_least, check_view
+from vrl_envs.settings import Observation, Rendering, check_at_least, check_view, settle_quality
 
 if TYPE_CHECKING:
     import gymnasium
@@ -115,9 +115,7 @@ class OGBenchDataset(DatasetConfig):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "task", canonical_task(self.task))
-        object.__setattr__(self, "quality", canonical_quality(self.quality))
-        if self.quality not in QUALITIES:
-            raise unknown_name("behaviour quality", self.quality, QUALITIES)
+        settle_quality(self, QUALITIES)
         if self.quality != "random" and not has_arm(self.task):
             raise VRLError(
                 f"OGBench's scripted oracles move its arm (cube, scene, puzzle); the agents that "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from vrl_core.errors import VRLError, unknown_name
+from vrl_core.errors import VRLError
 from vrl_core.hooks import DatasetConfig, EnvironmentConfig
 from vrl_envs.drawing.revision import drawing_versions
 from vrl_envs.idle_settings import refuse_idle
@@ -28,10 +28,10 @@ from vrl_envs.settings import (
     Observation,
     Rendering,
     camera_names,
-    canonical_quality,
     check_at_least,
     check_choice,
     check_view,
+    settle_quality,
 )
 
 if TYPE_CHECKING:
@@ -212,10 +212,7 @@ class RoboHiveDataset(RoboHiveTask, DatasetConfig):
     `reference` draws as MuJoCo does unless told, twenty times more slowly."""
 
     def __post_init__(self) -> None:
-        quality = canonical_quality(self.quality)
-        object.__setattr__(self, "quality", quality)
-        if quality not in QUALITIES:
-            raise unknown_name("behaviour quality of RoboHive", quality, QUALITIES)
+        quality = settle_quality(self, QUALITIES, "RoboHive")
         refuse_idle(
             self,
             {
