@@ -64,8 +64,8 @@ class Kitchen(EnvironmentConfig):
     """`presence`: 1 for each object in place, at each step (MOTO); `completions`: 1 for each object
     that comes into place for the first time (D4RL)."""
     end_when_completed: bool | None = None
-    """Terminate once every object has been in place; unless given, only with the reward
-    `completions`, as presence would stop paying."""
+    """Terminate once every object has been in place, `True` or `False`; unless given, only with the
+    reward `completions`, as presence would stop paying."""
     robot_noise_ratio: float = 0.01
     """Noise of the robot's sensors, on which its motion rests, as a share of 0.1 rad and 0.1 m;
     Gymnasium Robotics has 0.01, D4RL 0.1."""
